@@ -1,0 +1,1 @@
+//! A checked cursor over bytes from a database's log.

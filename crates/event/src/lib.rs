@@ -1,0 +1,1 @@
+//! The vocabulary of adit: events, rows, relations, values, positions and the published envelope.

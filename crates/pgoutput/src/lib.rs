@@ -1,0 +1,1 @@
+//! PostgreSQL's logical replication bytes, decoded: replication frames, pgoutput messages, tuples and values.

@@ -1,0 +1,1 @@
+//! Real servers for adit's tests.

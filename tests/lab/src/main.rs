@@ -1,0 +1,2 @@
+//! `cargo lab`: the lab for people.
+fn main() {}
