@@ -1,1 +1,42 @@
-//! Real servers for adit's tests.
+//! Real servers for adit's tests: fetched, started, broken and stopped.
+//!
+//! Every server lives in a folder of its own under `target/lab/run`, listens on a random free port of 127.0.0.1, and is
+//! gone with its folder when its handle is dropped or when the process that started it dies, however it dies. A server
+//! that cannot be had is an error and never a skipped test.
+//!
+//! [`Postgres`] and [`Nats`] are the servers, [`Proxy`] the faulty network between them and the code under test,
+//! [`wait_for`] the way to wait without sleeping.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use adit_lab::{Postgres, Proxy, pg};
+//!
+//! let mut server = Postgres::start(pg::Version::V17).await?;
+//! server.exec("create table t (id int primary key)").await?;
+//! let proxy = Proxy::start(server.addr()).await?;
+//! // … point the code under test at proxy.addr() …
+//! proxy.cut();
+//! server.kill().await?;
+//! server.restart().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod folder;
+mod package;
+mod port;
+mod process;
+mod user;
+mod wait;
+
+pub mod nats;
+pub mod pg;
+pub mod proxy;
+pub mod tls;
+
+pub use folder::root;
+pub use nats::Nats;
+pub use pg::Postgres;
+pub use process::Detached;
+pub use proxy::{Direction, Proxy};
+pub use wait::wait_for;

