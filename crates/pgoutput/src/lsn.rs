@@ -9,7 +9,7 @@ use thiserror::Error;
 ///
 /// Printed as PostgreSQL prints it, the two halves in hexadecimal: `16/B374D848`. Zero is not a
 /// place; PostgreSQL uses it for "none".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Lsn(pub u64);
 
 impl Lsn {
@@ -34,6 +34,12 @@ const fn hex_digit(nibble: u8) -> u8 {
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)
+    }
+}
+
+impl fmt::Debug for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lsn({self})")
     }
 }
 

@@ -51,9 +51,10 @@ impl ReplicationFrame {
 /// | data | the rest |
 #[derive(Clone, PartialEq, Eq)]
 pub struct XLogData {
-    /// Where the data begins in the log. Zero for messages that stand at no place of their own.
+    /// Where the data stands in the log: the record of a change, the end of a commit. Zero for
+    /// messages that have no place of their own, such as a relation's shape.
     pub start: Lsn,
-    /// The end of the log on the server when it sent this.
+    /// From a logical slot, equal to `start`; from a physical one, the end of the server's log.
     pub server_end: Lsn,
     /// The server's clock when it sent this.
     pub sent_at: PgTimestamp,

@@ -118,7 +118,8 @@ impl Column {
 
 /// The name of a type that is not built in, before the relation that uses it.
 ///
-/// A domain is announced by its own name; the relation's column then has the domain's OID.
+/// For a domain, the OID is the domain's, but both names are those of the type it is based on
+/// (`logicalrep_write_typ` in the server; the captures show it).
 ///
 /// | field | type |
 /// |---|---|
@@ -131,11 +132,11 @@ impl Column {
 pub struct Type {
     /// The transaction that the type is seen by; only inside a stream chunk.
     pub xid: Option<Xid>,
-    /// The type's OID in `pg_type`.
+    /// The type's OID in `pg_type`, as columns refer to it.
     pub oid: u32,
-    /// Its schema's name.
+    /// The schema of the type, or of the type that the domain is based on.
     pub namespace: String,
-    /// Its name within the schema.
+    /// The name of the type, or of the type that the domain is based on.
     pub name: String,
 }
 

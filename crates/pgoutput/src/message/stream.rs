@@ -103,7 +103,7 @@ pub struct StreamAbort {
 /// Where and when a transaction was rolled back, as a [`StreamAbort`] may tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abort {
-    /// Where the abort record ends. May be zero.
+    /// The place of the abort in the log.
     pub abort_lsn: Lsn,
     /// When, by the server's clock.
     pub aborted_at: PgTimestamp,
