@@ -37,6 +37,7 @@ pub mod lsn;
 pub mod message;
 pub mod replication;
 pub mod tuple;
+pub mod types;
 
 pub use lsn::{Lsn, RelationId, Xid};
 pub use message::Message;
