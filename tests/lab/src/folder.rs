@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::user;
 
 /// Longest root, in bytes, that leaves room for a Unix socket below it: the kernel's limit for the whole path is 107, and
-/// `/run/pg-17-abcdef/.s.PGSQL.25432` comes after the root.
+/// `/run/pg-17-01234567/.s.PGSQL.25432` comes after the root.
 const ROOT_LEN_MAX: usize = 70;
 
 /// The lab's folder, made if missing: `target/lab`.
@@ -54,16 +54,12 @@ pub(crate) fn below_root(name: &str) -> Result<PathBuf> {
     make(&root()?.join(name))
 }
 
-/// A fresh folder for one server. Nothing removes it but the server's watchdog.
-pub(crate) fn run_folder(name: &str) -> Result<PathBuf> {
+/// The path of a fresh folder for one server, not yet made: [`Process::guard`] makes it once somebody watches over it.
+///
+/// [`Process::guard`]: crate::process::Process::guard
+pub(crate) fn fresh_run_path(name: &str) -> Result<PathBuf> {
     let run = below_root("run")?;
-    let folder = tempfile::Builder::new()
-        .prefix(&format!("{name}-"))
-        .tempdir_in(&run)
-        .with_context(|| format!("cannot make a folder in {}", run.display()))?
-        .keep();
-    open_to_all(&folder)?;
-    Ok(folder)
+    Ok(run.join(format!("{name}-{:08x}", rand::random::<u32>())))
 }
 
 /// Lets every user pass and read, whatever the umask.

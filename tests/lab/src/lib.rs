@@ -23,9 +23,11 @@
 //! ```
 
 mod folder;
+mod once;
 mod package;
 mod port;
 mod process;
+mod program;
 mod user;
 mod wait;
 

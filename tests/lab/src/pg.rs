@@ -75,6 +75,12 @@ impl Postgres {
         self.port.addr()
     }
 
+    /// The folder that holds its data, its socket and its log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.process.folder()
+    }
+
     /// The folder that its Unix socket is in.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {

@@ -20,7 +20,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::package::{blocking, run};
+use crate::folder::open_to_all;
+use crate::program::{blocking, run};
 use crate::user::User;
 
 /// The shell functions that signal a server with its children.
@@ -36,7 +37,8 @@ case $server in
     0) ;;
     *) finish "$server" ;;
 esac
-rm -rf "$1"
+# Twice if need be: when the test died while the folder was being filled, a copy may still be writing to it.
+until rm -rf "$1"; do sleep 0.1; done
 "#;
 
 /// Pause between two looks at a process that is ending.
@@ -59,8 +61,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Takes over `folder`: it is removed when the value is dropped or this process dies.
+    /// Makes `folder`, which is removed when the value is dropped or this process dies.
     pub(crate) fn guard(folder: PathBuf) -> Result<Self> {
+        if folder.exists() {
+            bail!("{} exists already", folder.display());
+        }
         let watchdog = Command::new("sh")
             .arg("-c")
             .arg(format!("{FUNCTIONS}{WATCHDOG}"))
@@ -74,11 +79,15 @@ impl Process {
             .process_group(0)
             .spawn()
             .context("cannot run sh")?;
-        Ok(Self {
+        let process = Self {
             folder,
             watchdog,
             server: None,
-        })
+        };
+        fs::create_dir(&process.folder)
+            .with_context(|| format!("cannot make {}", process.folder.display()))?;
+        open_to_all(&process.folder)?;
+        Ok(process)
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::package::Lock;
+use crate::once::Lock;
 
 /// The user that PostgreSQL runs as when we are root. Debian's packages use the same name.
 const NAME: &str = "postgres";

@@ -1,5 +1,6 @@
 //! `cargo lab up`: servers for a person, and the list of them that `down` reads.
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// The version of NATS: 2.10, 2.12, 2.15
     #[arg(long, default_value = "2.12")]
     nats: nats::Version,
+    /// Keep them only until this command ends (Ctrl-C, or any other way)
+    #[arg(long)]
+    hold: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -26,26 +30,66 @@ enum Server {
     Nats,
 }
 
+/// A server that was started.
+enum Started {
+    Postgres(Box<Postgres>),
+    Nats(Nats),
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    let mut held = Vec::new();
     for server in &arguments.servers {
-        let left = match server {
-            Server::Postgres => Postgres::start(arguments.pg).await?.detach()?,
-            Server::Nats => Nats::start(arguments.nats).await?.detach()?,
+        let started = match server {
+            Server::Postgres => Started::Postgres(Box::new(Postgres::start(arguments.pg).await?)),
+            Server::Nats => Started::Nats(Nats::start(arguments.nats).await?),
         };
-        if let Err(error) = remember(&left) {
-            // Nobody would find it again.
-            left.end()?;
-            return Err(error);
+        println!("{started}");
+        if arguments.hold {
+            held.push(started);
+        } else {
+            leave(started)?;
         }
-        println!(
-            "{}: {} (files in {})",
-            left.name,
-            left.url,
-            left.folder.display()
-        );
     }
-    println!("stop them with: cargo lab down");
+    if arguments.hold {
+        println!("stop them with Ctrl-C");
+        tokio::signal::ctrl_c().await?;
+    } else {
+        println!("stop them with: cargo lab down");
+    }
     Ok(())
+}
+
+fn leave(started: Started) -> Result<()> {
+    let left = match started {
+        Started::Postgres(server) => server.detach()?,
+        Started::Nats(server) => server.detach()?,
+    };
+    if let Err(error) = remember(&left) {
+        // Nobody would find it again.
+        left.end()?;
+        return Err(error);
+    }
+    Ok(())
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, version, url, folder) = match self {
+            Self::Postgres(server) => (
+                "postgres",
+                server.version().to_string(),
+                server.url("postgres"),
+                server.folder(),
+            ),
+            Self::Nats(server) => (
+                "nats",
+                server.version().to_string(),
+                server.url(),
+                server.folder(),
+            ),
+        };
+        write!(f, "{name} {version}: {url} (files in {})", folder.display())
+    }
 }
 
 /// The folder with one file for each server left running.

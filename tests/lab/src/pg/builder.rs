@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 
 use super::{Postgres, Version};
 use crate::folder;
-use crate::package::{self, blocking, run};
+use crate::once::once;
 use crate::port::Port;
 use crate::process::{Launch, Process};
+use crate::program::{blocking, run};
 use crate::tls::{Authority, Names, Pair};
 use crate::user::{self, User};
 
@@ -96,7 +97,7 @@ impl Builder {
         let programs = self.version.fetch()?.join("bin");
         let user = user::for_postgres()?;
         let template = template(self.version, &programs, user)?;
-        let folder = folder::run_folder(&format!("pg-{}", self.version))?;
+        let folder = folder::fresh_run_path(&format!("pg-{}", self.version))?;
         let process = Process::guard(folder.clone())?;
         own(&folder, user)?;
         let data = folder.join("data");
@@ -180,7 +181,7 @@ fn append(path: &Path, text: &str) -> Result<()> {
 /// A fresh data folder of this version, made once: `initdb` takes a second, a copy a tenth of that.
 fn template(version: Version, programs: &Path, user: Option<User>) -> Result<PathBuf> {
     let name = format!("pg-{}", version.package_version());
-    let folder = package::once("template", &name, |part| {
+    let folder = once("template", &name, |part| {
         own(part, user)?;
         let mut command = Command::new(programs.join("initdb"));
         command
