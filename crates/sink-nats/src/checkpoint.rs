@@ -1,0 +1,193 @@
+//! Where a connector's checkpoint and its tables' shapes are kept: two key-value buckets.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use adit_event::{Encoder, Event, Relation, SourceMeta, ValueOptions};
+use adit_pipeline::{Checkpoint, CheckpointStore, SchemaKey};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::Mutex;
+
+use crate::{
+    bucket::Bucket,
+    control::Nats,
+    error::Error,
+    subject::{decode_key, encode_key},
+};
+
+const CHECKPOINTS: &str = "adit_checkpoints";
+const SCHEMAS: &str = "adit_schemas";
+/// Header that says which shape a stored schema event tells.
+const FINGERPRINT: &str = "Adit-Fingerprint";
+/// Shapes that are read at the same time at a start.
+const SCHEMA_READS_MAX: usize = 64;
+
+/// The checkpoint and the shapes of one connector.
+#[derive(Debug, Clone)]
+pub struct NatsCheckpoints {
+    checkpoints: Bucket,
+    schemas: Bucket,
+    connector: String,
+    meta: SourceMeta,
+    written: Arc<Mutex<Written>>,
+}
+
+/// What is known of the stored checkpoint, to notice that somebody else writes it.
+#[derive(Debug, Default)]
+struct Written {
+    revision: u64,
+    /// A checkpoint whose writing ended without an answer; it may be there or not.
+    unanswered: Option<Vec<u8>>,
+}
+
+impl NatsCheckpoints {
+    /// Opens the buckets, and creates them if they are missing.
+    ///
+    /// # Errors
+    /// When NATS cannot be asked or refuses.
+    pub async fn open(nats: &Nats, meta: &SourceMeta, replicas: usize) -> Result<Self, Error> {
+        let mut connector = String::new();
+        encode_key(&meta.connector, &mut connector);
+        Ok(Self {
+            checkpoints: Bucket::open(nats, CHECKPOINTS, replicas, Duration::ZERO).await?,
+            schemas: Bucket::open(nats, SCHEMAS, replicas, Duration::ZERO).await?,
+            connector,
+            meta: meta.clone(),
+            written: Arc::default(),
+        })
+    }
+
+    /// Forgets the connector: its checkpoint and its tables' shapes.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub async fn remove(&self) -> Result<(), Error> {
+        for key in self.schemas.keys(&self.connector).await? {
+            self.schemas.delete(&key, None).await?;
+        }
+        self.checkpoints.delete(&self.connector, None).await
+    }
+
+    fn schema_key(&self, relation: &Relation) -> String {
+        let mut key = self.connector.clone();
+        key.push('.');
+        encode_key(relation.schema(), &mut key);
+        key.push('.');
+        encode_key(relation.table(), &mut key);
+        key
+    }
+
+    /// Schema and table of a key of the schema bucket; `None` if it is not one of ours.
+    fn table_of(&self, key: &str) -> Option<SchemaKey> {
+        let (schema, table) = key
+            .strip_prefix(&self.connector)?
+            .strip_prefix('.')?
+            .split_once('.')?;
+        Some((decode_key(schema)?, decode_key(table)?))
+    }
+
+    async fn fingerprint(&self, key: String) -> Result<Option<(SchemaKey, u64)>, Error> {
+        let Some(table) = self.table_of(&key) else {
+            return Ok(None);
+        };
+        let entry = self.schemas.get(&key).await?;
+        if entry.value.is_none() {
+            return Ok(None);
+        }
+        // Without a fingerprint the shape is published again, which is right when in doubt.
+        let fingerprint = entry
+            .header(FINGERPRINT)
+            .and_then(|text| u64::from_str_radix(text, 16).ok());
+        Ok(fingerprint.map(|fingerprint| (table, fingerprint)))
+    }
+}
+
+impl CheckpointStore for NatsCheckpoints {
+    type Error = Error;
+
+    async fn load(&self) -> Result<Option<Checkpoint>, Error> {
+        let entry = self.checkpoints.get(&self.connector).await?;
+        *self.written.lock().await = Written {
+            revision: entry.revision,
+            unanswered: None,
+        };
+        entry.value.map(|value| read(&value)).transpose()
+    }
+
+    async fn store(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let value = serde_json::to_vec(checkpoint).map_err(|error| Error::Malformed {
+            what: "the checkpoint to store".to_owned(),
+            why: error.to_string(),
+        })?;
+        let mut written = self.written.lock().await;
+        let unanswered = written.unanswered.replace(value.clone());
+        let mut result = self
+            .checkpoints
+            .update(&self.connector, value.clone(), written.revision)
+            .await;
+        if matches!(result, Err(Error::Conflict { .. })) {
+            let entry = self.checkpoints.get(&self.connector).await?;
+            if entry.value.is_some()
+                && (entry.value == unanswered || entry.value.as_ref() == Some(&value))
+            {
+                result = self
+                    .checkpoints
+                    .update(&self.connector, value, entry.revision)
+                    .await;
+            }
+        }
+        match result {
+            Ok(revision) => {
+                *written = Written {
+                    revision,
+                    unanswered: None,
+                };
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn schemas(&self) -> Result<HashMap<SchemaKey, u64>, Error> {
+        let keys = self.schemas.keys(&self.connector).await?;
+        stream::iter(keys.into_iter().map(|key| self.fingerprint(key)))
+            .buffer_unordered(SCHEMA_READS_MAX)
+            .try_filter_map(async |found| Ok(found))
+            .try_collect()
+            .await
+    }
+
+    async fn store_schema(&self, relation: &Relation, event: Event<'_>) -> Result<(), Error> {
+        let mut body = Vec::new();
+        Encoder::new(&self.meta, ValueOptions::default()).write(&event, &mut body)?;
+        let fingerprint = format!("{:016x}", relation.fingerprint());
+        self.schemas
+            .put(
+                &self.schema_key(relation),
+                body,
+                &[(FINGERPRINT, &fingerprint)],
+            )
+            .await
+            .map(|_| ())
+    }
+}
+
+/// Reads a stored checkpoint; its version first, for a better text than "unknown field".
+fn read(value: &[u8]) -> Result<Checkpoint, Error> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let malformed = |why: String| Error::Malformed {
+        what: format!("the checkpoint in bucket {CHECKPOINTS:?}"),
+        why,
+    };
+    let Version { version } =
+        serde_json::from_slice(value).map_err(|error| malformed(error.to_string()))?;
+    if version != Checkpoint::VERSION {
+        return Err(malformed(format!(
+            "it has version {version}, this adit knows version {}: run the adit that wrote it, or a newer one",
+            Checkpoint::VERSION
+        )));
+    }
+    serde_json::from_slice(value).map_err(|error| malformed(error.to_string()))
+}

@@ -1,0 +1,287 @@
+//! The control connection: requests to JetStream's API. Nothing here is on the way of an event.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerError,
+    connection::State,
+};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    auth::Login,
+    config::NatsConfig,
+    error::{ApiError, Error},
+    tls,
+};
+
+/// A server that is asked something answers within this; a leader election takes about a second.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection for everything but publishing events: stream, buckets, lease. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Nats {
+    client: Client,
+    /// The last thing that the server complained about: a refused permission is only told there.
+    complaint: Arc<Mutex<Option<String>>>,
+    server: String,
+}
+
+/// What an API request can end with, for callers to whom some of JetStream's errors are answers.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// JetStream answered with an error.
+    Api(ApiError),
+    /// Nobody serves the subject.
+    NoResponders,
+    /// Anything else.
+    Other(Error),
+}
+
+impl Failure {
+    /// The error for a caller to whom no error is an answer.
+    pub(crate) fn into_error(self, doing: &str, stream: &str) -> Error {
+        match self {
+            Self::Api(error) => error.on_request(doing, stream),
+            Self::NoResponders => Error::NoResponders {
+                doing: doing.to_owned(),
+            },
+            Self::Other(error) => error,
+        }
+    }
+}
+
+/// The two forms of every answer of the API.
+#[derive(Deserialize)]
+struct Answer<T> {
+    error: Option<ApiError>,
+    #[serde(flatten)]
+    body: Option<T>,
+}
+
+impl Nats {
+    /// Connects to the first server that takes us. Later disconnections are mended in the background.
+    ///
+    /// # Errors
+    /// Whatever keeps us from logging in; see [`Error::is_transient`].
+    pub async fn connect(config: &NatsConfig) -> Result<Self, Error> {
+        let complaint = Arc::new(Mutex::new(None));
+        let options = options(config, Arc::clone(&complaint))?;
+        let addresses: Vec<String> = config
+            .servers
+            .iter()
+            .map(|server| format!("{}://{server}", if server.tls { "tls" } else { "nats" }))
+            .collect();
+        let server = addresses.join(", ");
+        let client = Box::pin(options.connect(addresses))
+            .await
+            .map_err(|error| connect_error(error, &server))?;
+        Ok(Self {
+            client,
+            complaint,
+            server,
+        })
+    }
+
+    /// A subject below which nobody else gets replies.
+    pub(crate) fn new_inbox(&self) -> String {
+        self.client.new_inbox()
+    }
+
+    /// Whether the connection is up just now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Asks JetStream's API `verb` (as in `STREAM.INFO.CDC`).
+    pub(crate) async fn api<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        request: &impl Serialize,
+        doing: &str,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(request).map_err(|error| {
+            Failure::Other(Error::Malformed {
+                what: format!("the request for {doing}"),
+                why: error.to_string(),
+            })
+        })?;
+        self.request(&format!("$JS.API.{verb}"), None, body, doing)
+            .await
+    }
+
+    /// Publishes to a stream and waits for the acknowledgement.
+    pub(crate) async fn publish<T: DeserializeOwned>(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        doing: &str,
+    ) -> Result<T, Failure> {
+        self.request(subject, Some(headers), body, doing).await
+    }
+
+    async fn request<T: DeserializeOwned>(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        body: Vec<u8>,
+        doing: &str,
+    ) -> Result<T, Failure> {
+        self.set_complaint(None);
+        let result = match headers {
+            Some(headers) => {
+                self.client
+                    .request_with_headers(subject.to_owned(), headers, body.into())
+                    .await
+            }
+            None => self.client.request(subject.to_owned(), body.into()).await,
+        };
+        let message = result.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => Failure::NoResponders,
+            RequestErrorKind::TimedOut => Failure::Other(self.unanswered(subject, doing)),
+            RequestErrorKind::InvalidSubject => Failure::Other(Error::Config(format!(
+                "{subject:?} is not a subject, while {doing}"
+            ))),
+            _ => Failure::Other(Error::Disconnected {
+                server: self.server.clone(),
+                why: error.to_string(),
+            }),
+        })?;
+        let malformed = |why: String| {
+            Failure::Other(Error::Malformed {
+                what: format!("the answer to {doing}"),
+                why,
+            })
+        };
+        let answer: Answer<T> = serde_json::from_slice(&message.payload)
+            .map_err(|error| malformed(error.to_string()))?;
+        match answer {
+            Answer {
+                error: Some(error), ..
+            } => Err(Failure::Api(error)),
+            Answer {
+                body: Some(body), ..
+            } => Ok(body),
+            Answer { .. } => Err(malformed("something is missing in it".to_owned())),
+        }
+    }
+
+    /// Why nothing came back: a refused permission shows only as a complaint and a silence.
+    fn unanswered(&self, subject: &str, doing: &str) -> Error {
+        let complaint = self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match complaint {
+            Some(answer)
+                if answer
+                    .to_ascii_lowercase()
+                    .contains("permissions violation") =>
+            {
+                let subscribing = answer.to_ascii_lowercase().contains("subscription");
+                let named = answer.split('"').nth(1).map(str::to_owned);
+                Error::Permission {
+                    operation: if subscribing {
+                        "subscribe to"
+                    } else {
+                        "publish to"
+                    },
+                    subject: named.unwrap_or_else(|| subject.to_owned()),
+                    answer,
+                }
+            }
+            _ => Error::Timeout {
+                doing: doing.to_owned(),
+            },
+        }
+    }
+
+    fn set_complaint(&self, text: Option<String>) {
+        *self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = text;
+    }
+}
+
+fn options(
+    config: &NatsConfig,
+    complaint: Arc<Mutex<Option<String>>>,
+) -> Result<ConnectOptions, Error> {
+    let mut options = ConnectOptions::new()
+        .name("adit control")
+        .connection_timeout(config.connect_timeout)
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .custom_inbox_prefix(&config.inbox_prefix)
+        .retain_servers_order()
+        .event_callback(move |event| {
+            let complaint = Arc::clone(&complaint);
+            async move {
+                match event {
+                    Event::ServerError(ServerError::Other(text)) => {
+                        *complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                    }
+                    Event::ServerError(error) => tracing::warn!(%error, "nats control connection"),
+                    event => tracing::debug!(%event, "nats control connection"),
+                }
+            }
+        });
+    options = match Login::read(&config.auth)? {
+        Login::None => options,
+        Login::UserPassword { user, password } => {
+            options.user_and_password(user, password.expose_secret().to_owned())
+        }
+        Login::Token(token) => options.token(token.expose_secret().to_owned()),
+        Login::Nkey { seed } => options.nkey(seed.expose_secret().to_owned()),
+        Login::Credentials { jwt, seed } => {
+            let pair =
+                nkeys::KeyPair::from_seed(seed.expose_secret()).map_err(|error| Error::Secret {
+                    what: "nkey seed".to_owned(),
+                    why: error.to_string(),
+                })?;
+            let pair = Arc::new(pair);
+            options.jwt(jwt, move |nonce| {
+                let pair = Arc::clone(&pair);
+                async move { pair.sign(&nonce).map_err(async_nats::AuthError::new) }
+            })
+        }
+    };
+    let encrypt = config.tls.required || config.tls.first || config.tls.ca_file.is_some();
+    options = options
+        .tls_client_config(tls::client_config(&config.tls)?)
+        .require_tls(encrypt);
+    Ok(if config.tls.first {
+        options.tls_first()
+    } else {
+        options
+    })
+}
+
+fn connect_error(error: async_nats::ConnectError, server: &str) -> Error {
+    let server = server.to_owned();
+    match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            Error::Login {
+                server,
+                answer: error.to_string(),
+            }
+        }
+        ConnectErrorKind::Tls => Error::Tls {
+            server,
+            source: io::Error::other(error),
+        },
+        ConnectErrorKind::ServerParse => Error::Config(format!("nats.url: {error}")),
+        _ => Error::Connect {
+            server,
+            source: io::Error::other(error),
+        },
+    }
+}

@@ -1,0 +1,540 @@
+//! Every message that is not acknowledged yet, as the bytes that go to the server.
+//!
+//! Messages are encoded once, straight into chunks that are used again and again, and stay there until they are acknowledged, so that after
+//! a failure they can be sent again from any point. What differs from one sending to the next (the reply subject, which tells connections
+//! and batches apart) has a fixed width and is filled in when a message is released for sending:
+//!
+//! ```text
+//! HPUB {subject} {inbox}.{epoch}.{salt}{epoch}{batch}.500.fail.{n}.{op}.{mark} {header bytes} {total bytes}\r\n
+//!                        ^8 hex  ^8    ^8     ^8               ^5   ^1   ^3     ^9 digits      ^9 digits
+//! ```
+//! With the mark `$FI` this is the reply subject of a fast-ingest batch (ADR-50): `{salt}{epoch}{batch}` is the batch's id, 500 the number of
+//! messages per acknowledgement that we can do with, `fail` ends the batch at the first gap, `n` counts from 1 in the batch and `op` is 0
+//! for its first message, 1 for the following and 2 for the last, which commits it. With the mark `one` it is an ordinary reply subject.
+
+use std::{collections::VecDeque, fmt::Display, io::Write as _, ops::Range};
+
+use crate::{error::Error, link::Outgoing};
+
+/// Messages in one batch at most: the server acknowledges at least every 500, so that a full batch takes one acknowledgement.
+pub(crate) const BATCH_LEN_MAX: usize = 500;
+
+/// A chunk is closed when it holds this much; it is written to the socket in one piece.
+const CHUNK_LEN: usize = 256 * 1024;
+/// A chunk that grew beyond this for a large message is given back instead of being used again.
+const CHUNK_LEN_KEPT: usize = 2 * CHUNK_LEN;
+/// Chunks kept for later.
+const CHUNKS_KEPT: usize = 40;
+
+/// A number of this many digits is what the server reads at most in a control line.
+const SIZE_DIGITS: usize = 9;
+/// Longest message that [`SIZE_DIGITS`] can tell.
+const SIZE_MAX: u64 = 999_999_999;
+/// Length of `{epoch}.{salt}{epoch}{batch}.500.fail.{n}.{op}.{mark}`.
+const REPLY_TAIL_LEN: usize = 8 + 1 + 8 + 8 + 8 + ".500.fail.".len() + 5 + 1 + 1 + 1 + 3;
+
+/// What to publish, besides the body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Publication<'a, P> {
+    /// Subject, already encoded.
+    pub(crate) subject: &'a str,
+    /// Position token, for `Adit-Pos`.
+    pub(crate) position: P,
+    /// Dense counter, for `Adit-N`.
+    pub(crate) n: u64,
+    /// More headers. Names and values must hold no line breaks.
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+}
+
+/// A message between being encoded and being acknowledged.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// Number of its chunk, counted from the first ever.
+    chunk: u64,
+    start: usize,
+    len: usize,
+    /// Where the variable part of the reply subject begins, from `start`.
+    reply: usize,
+    /// Where the position token is, from `start`.
+    position: usize,
+    position_len: usize,
+    n: u64,
+    /// Header and body, which is what the server's limit is about.
+    size: u64,
+}
+
+impl Entry {
+    fn range(&self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
+}
+
+/// How messages are grouped when they are released for sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// In fast-ingest batches, with one acknowledgement each.
+    Batched,
+    /// One by one, with one acknowledgement each.
+    Single,
+}
+
+/// An acknowledgement that is due: for `count` messages, the last of which has the stream sequence `through`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) through: u64,
+    pub(crate) count: usize,
+}
+
+/// The retained messages. Stream sequences are dense: the first retained one has `first`, the next `first + 1`, and so on.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    inbox: String,
+    salt: String,
+    /// Everything from `NATS/1.0` to the value of the expected last sequence.
+    head: Vec<u8>,
+    window_messages: usize,
+    window_bytes: usize,
+    entries: VecDeque<Entry>,
+    /// Stream sequence of the first entry.
+    first: u64,
+    bytes: usize,
+    chunks: VecDeque<Vec<u8>>,
+    /// Number of the first chunk.
+    first_chunk: u64,
+    spare: Vec<Vec<u8>>,
+    /// Entries released for sending; these are in `due`.
+    released: usize,
+    released_bytes: usize,
+    /// At least the size of the largest entry that is not released.
+    unreleased_size_max: u64,
+    /// Of the released entries, those that are wholly written.
+    sent: usize,
+    /// Bytes written of the entry behind those.
+    sent_bytes: usize,
+    due: VecDeque<Due>,
+    epoch: u32,
+    batch: u32,
+}
+
+impl Outbox {
+    /// An empty outbox whose first message will get the sequence `next`.
+    pub(crate) fn new(
+        inbox: &str,
+        stream: &str,
+        writer: &str,
+        window_messages: usize,
+        window_bytes: usize,
+        next: u64,
+    ) -> Self {
+        let mut salt: String = inbox
+            .chars()
+            .rev()
+            .filter(char::is_ascii_alphanumeric)
+            .take(8)
+            .collect();
+        while salt.len() < 8 {
+            salt.push('0');
+        }
+        Self {
+            inbox: inbox.to_owned(),
+            salt,
+            head: format!("NATS/1.0\r\nNats-Expected-Stream: {stream}\r\nAdit-Writer: {writer}\r\nNats-Expected-Last-Sequence: ")
+                .into_bytes(),
+            window_messages,
+            window_bytes,
+            entries: VecDeque::with_capacity(window_messages),
+            first: next,
+            bytes: 0,
+            chunks: VecDeque::with_capacity(CHUNKS_KEPT),
+            first_chunk: 0,
+            spare: Vec::with_capacity(CHUNKS_KEPT),
+            released: 0,
+            released_bytes: 0,
+            unreleased_size_max: 0,
+            sent: 0,
+            sent_bytes: 0,
+            due: VecDeque::with_capacity(window_messages),
+            epoch: 0,
+            batch: 0,
+        }
+    }
+
+    /// The subject that replies of this connection come to.
+    pub(crate) fn subscription(&self) -> String {
+        format!("{}.{:08x}.>", self.inbox, self.epoch)
+    }
+
+    /// Sequence that the next message will get.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// Sequence of the first retained message, or of the next one if there is none.
+    pub(crate) fn first_sequence(&self) -> u64 {
+        self.first
+    }
+
+    /// Messages retained.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes retained.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether another message may be pushed. One message always may, however large.
+    pub(crate) fn has_room(&self) -> bool {
+        self.entries.is_empty()
+            || (self.entries.len() < self.window_messages && self.bytes < self.window_bytes)
+    }
+
+    /// The acknowledgement that comes next.
+    pub(crate) fn next_due(&self) -> Option<Due> {
+        self.due.front().copied()
+    }
+
+    /// Acknowledgements that are due.
+    pub(crate) fn due_len(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Messages not released for sending yet.
+    pub(crate) fn unreleased(&self) -> usize {
+        self.entries.len() - self.released
+    }
+
+    /// Bytes of the messages not released for sending yet.
+    pub(crate) fn unreleased_bytes(&self) -> usize {
+        self.bytes - self.released_bytes
+    }
+
+    /// Subject and size of the largest message that is not released yet, if it is larger than `size_max`.
+    pub(crate) fn oversize(&self, size_max: u64) -> Option<(String, u64)> {
+        if self.unreleased_size_max <= size_max {
+            return None;
+        }
+        let entry = self
+            .entries
+            .range(self.released..)
+            .max_by_key(|entry| entry.size)
+            .filter(|entry| entry.size > size_max)?;
+        let chunk = self
+            .chunks
+            .get(usize::try_from(entry.chunk - self.first_chunk).ok()?)?;
+        let line = chunk.get(entry.start + "HPUB ".len()..entry.start + entry.reply)?;
+        let subject = line.split(|byte| *byte == b' ').next()?;
+        Some((String::from_utf8_lossy(subject).into_owned(), entry.size))
+    }
+
+    /// Position token and counter of the retained message with that sequence.
+    pub(crate) fn identity(&self, sequence: u64) -> Option<(&[u8], u64)> {
+        let entry = self
+            .entries
+            .get(usize::try_from(sequence.checked_sub(self.first)?).ok()?)?;
+        let chunk = self
+            .chunks
+            .get(usize::try_from(entry.chunk - self.first_chunk).ok()?)?;
+        let at = entry.start + entry.position;
+        Some((chunk.get(at..at + entry.position_len)?, entry.n))
+    }
+
+    /// Encodes a message behind the last one. `body` writes the body; if it fails, or the message is larger than `size_max`, nothing was
+    /// pushed.
+    pub(crate) fn push<P: Display, E: From<Error>>(
+        &mut self,
+        message: &Publication<'_, P>,
+        size_max: u64,
+        body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sequence = self.next_sequence();
+        self.open_chunk();
+        let chunk_number = self.first_chunk + self.chunks.len() as u64 - 1;
+        let chunk = self.chunks.back_mut().expect("open_chunk made one");
+        let start = chunk.len();
+        chunk.extend_from_slice(b"HPUB ");
+        chunk.extend_from_slice(message.subject.as_bytes());
+        chunk.push(b' ');
+        chunk.extend_from_slice(self.inbox.as_bytes());
+        chunk.push(b'.');
+        let reply = chunk.len() - start;
+        chunk.resize(chunk.len() + REPLY_TAIL_LEN, b'0');
+        chunk.push(b' ');
+        let sizes = chunk.len();
+        chunk.extend_from_slice(b"000000000 000000000\r\n");
+        let header_start = chunk.len();
+        chunk.extend_from_slice(&self.head);
+        let mut digits = itoa::Buffer::new();
+        chunk.extend_from_slice(digits.format(sequence - 1).as_bytes());
+        chunk.extend_from_slice(b"\r\nAdit-N: ");
+        chunk.extend_from_slice(digits.format(message.n).as_bytes());
+        chunk.extend_from_slice(b"\r\nAdit-Pos: ");
+        let position_start = chunk.len();
+        write!(chunk, "{}", message.position).expect("writing to a Vec cannot fail");
+        let position_end = chunk.len();
+        for (name, value) in message.headers {
+            chunk.extend_from_slice(b"\r\n");
+            chunk.extend_from_slice(name.as_bytes());
+            chunk.extend_from_slice(b": ");
+            chunk.extend_from_slice(value.as_bytes());
+        }
+        chunk.extend_from_slice(b"\r\n\r\n");
+        let header_len = chunk.len() - header_start;
+        if let Err(error) = body(chunk) {
+            chunk.truncate(start);
+            return Err(error);
+        }
+        let size = (chunk.len() - header_start) as u64;
+        if size > size_max.min(SIZE_MAX) {
+            chunk.truncate(start);
+            shrink(chunk);
+            return Err(Error::Oversize {
+                subject: message.subject.to_owned(),
+                size,
+                size_max: size_max.min(SIZE_MAX),
+            }
+            .into());
+        }
+        chunk.extend_from_slice(b"\r\n");
+        if let Some(field) = chunk.get_mut(sizes..sizes + 2 * SIZE_DIGITS + 1) {
+            let (header, total) = field.split_at_mut(SIZE_DIGITS);
+            write_decimal(header_len as u64, header);
+            write_decimal(size, total.get_mut(1..).unwrap_or_default());
+        }
+        let len = chunk.len() - start;
+        self.entries.push_back(Entry {
+            chunk: chunk_number,
+            start,
+            len,
+            reply,
+            position: position_start - start,
+            position_len: position_end - position_start,
+            n: message.n,
+            size,
+        });
+        self.bytes += len;
+        self.unreleased_size_max = self.unreleased_size_max.max(size);
+        Ok(())
+    }
+
+    /// Releases everything for sending: fills in the reply subjects and notes which acknowledgements are due.
+    pub(crate) fn release(&mut self, mode: Mode) {
+        let group = match mode {
+            Mode::Batched => BATCH_LEN_MAX,
+            Mode::Single => 1,
+        };
+        while self.released < self.entries.len() {
+            let count = group.min(self.entries.len() - self.released);
+            self.batch = self.batch.wrapping_add(1);
+            for n in 1..=count {
+                let op = if n == count {
+                    b'2'
+                } else if n == 1 {
+                    b'0'
+                } else {
+                    b'1'
+                };
+                self.write_reply(self.released + n - 1, n, op, mode);
+            }
+            self.released += count;
+            self.due.push_back(Due {
+                through: self.first + self.released as u64 - 1,
+                count,
+            });
+        }
+        self.released_bytes = self.bytes;
+        self.unreleased_size_max = 0;
+    }
+
+    /// Everything up to and including `through` is stored: forgets it. Acknowledgements due for it are dropped.
+    pub(crate) fn acknowledge(&mut self, through: u64) {
+        while self.first <= through {
+            let Some(entry) = self.entries.pop_front() else {
+                self.first = through + 1;
+                break;
+            };
+            self.first += 1;
+            self.bytes -= entry.len;
+            if self.released > 0 {
+                self.released -= 1;
+                self.released_bytes -= entry.len;
+            }
+            if self.sent > 0 {
+                self.sent -= 1;
+            } else {
+                self.sent_bytes = 0;
+            }
+        }
+        while self.due.front().is_some_and(|due| due.through <= through) {
+            self.due.pop_front();
+        }
+        self.drop_chunks();
+    }
+
+    /// Begins a new connection: nothing has been sent on it.
+    pub(crate) fn restart(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.released = 0;
+        self.released_bytes = 0;
+        self.unreleased_size_max = self
+            .entries
+            .iter()
+            .map(|entry| entry.size)
+            .max()
+            .unwrap_or_default();
+        self.sent = 0;
+        self.sent_bytes = 0;
+        self.due.clear();
+    }
+
+    /// Forgets everything; the next message gets the sequence `next`.
+    pub(crate) fn clear(&mut self, next: u64) {
+        self.acknowledge(self.next_sequence().saturating_sub(1));
+        self.restart();
+        self.first = next;
+    }
+
+    fn write_reply(&mut self, index: usize, n: usize, op: u8, mode: Mode) {
+        let Some(entry) = self.entries.get(index) else {
+            return;
+        };
+        let at = entry.start + entry.reply;
+        let chunk = usize::try_from(entry.chunk - self.first_chunk)
+            .ok()
+            .and_then(|index| self.chunks.get_mut(index));
+        let Some(mut field) = chunk.and_then(|chunk| chunk.get_mut(at..at + REPLY_TAIL_LEN)) else {
+            return;
+        };
+        let mut put = |bytes: &[u8]| {
+            let (head, tail) = std::mem::take(&mut field).split_at_mut(bytes.len());
+            head.copy_from_slice(bytes);
+            field = tail;
+        };
+        let epoch = hex(self.epoch);
+        put(&epoch);
+        put(b".");
+        put(self.salt.as_bytes());
+        put(&epoch);
+        put(&hex(self.batch));
+        put(b".500.fail.");
+        let mut digits = [b'0'; 5];
+        write_decimal(n as u64, &mut digits);
+        put(&digits);
+        put(&[b'.', op, b'.']);
+        put(match mode {
+            Mode::Batched => b"$FI",
+            Mode::Single => b"one",
+        });
+    }
+
+    fn open_chunk(&mut self) {
+        if self
+            .chunks
+            .back()
+            .is_none_or(|chunk| chunk.len() >= CHUNK_LEN)
+        {
+            let chunk = self
+                .spare
+                .pop()
+                .unwrap_or_else(|| Vec::with_capacity(CHUNK_LEN + CHUNK_LEN / 4));
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Takes back the chunks before the one of the first entry.
+    fn drop_chunks(&mut self) {
+        let needed = self
+            .entries
+            .front()
+            .map_or(self.first_chunk + self.chunks.len() as u64, |entry| {
+                entry.chunk
+            });
+        while self.first_chunk < needed {
+            let Some(mut chunk) = self.chunks.pop_front() else {
+                break;
+            };
+            self.first_chunk += 1;
+            chunk.clear();
+            if self.spare.len() < CHUNKS_KEPT {
+                shrink(&mut chunk);
+                self.spare.push(chunk);
+            }
+        }
+    }
+}
+
+impl Outgoing for Outbox {
+    fn ready(&self) -> &[u8] {
+        if self.sent >= self.released {
+            return &[];
+        }
+        let (Some(entry), Some(last)) = (
+            self.entries.get(self.sent),
+            self.entries.get(self.released - 1),
+        ) else {
+            return &[];
+        };
+        let chunk = usize::try_from(entry.chunk - self.first_chunk)
+            .ok()
+            .and_then(|index| self.chunks.get(index));
+        let end = if last.chunk == entry.chunk {
+            last.range().end
+        } else {
+            usize::MAX
+        };
+        chunk
+            .and_then(|chunk| chunk.get(entry.start + self.sent_bytes..end.min(chunk.len())))
+            .unwrap_or_default()
+    }
+
+    fn rest_of_message(&self) -> &[u8] {
+        let Some(entry) = self.entries.get(self.sent).filter(|_| self.sent_bytes > 0) else {
+            return &[];
+        };
+        self.ready()
+            .get(..entry.len - self.sent_bytes)
+            .unwrap_or_default()
+    }
+
+    fn written(&mut self, count: usize) {
+        self.sent_bytes += count;
+        while let Some(entry) = self
+            .entries
+            .get(self.sent)
+            .filter(|entry| self.sent_bytes >= entry.len)
+        {
+            self.sent_bytes -= entry.len;
+            self.sent += 1;
+        }
+    }
+}
+
+fn shrink(chunk: &mut Vec<u8>) {
+    if chunk.capacity() > CHUNK_LEN_KEPT {
+        chunk.shrink_to(CHUNK_LEN + CHUNK_LEN / 4);
+    }
+}
+
+/// Writes `value` right-aligned; the field already holds zeros.
+fn write_decimal(value: u64, field: &mut [u8]) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(value).as_bytes();
+    let at = field.len().saturating_sub(digits.len());
+    for (place, digit) in field.iter_mut().skip(at).zip(digits) {
+        *place = *digit;
+    }
+}
+
+fn hex(value: u32) -> [u8; 8] {
+    let mut out = [b'0'; 8];
+    for (place, shift) in out.iter_mut().zip((0..8).rev()) {
+        let nibble = (value >> (4 * shift) & 0xf) as u8;
+        *place = if nibble < 10 {
+            b'0' + nibble
+        } else {
+            b'a' + nibble - 10
+        };
+    }
+    out
+}

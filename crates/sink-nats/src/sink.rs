@@ -1,0 +1,223 @@
+//! The pipeline's sink: events into one stream.
+
+use adit_event::{Encoder, EventKind, SourceMeta, ValueOptions};
+use adit_pipeline::{Classify, Disposition, Message, Sink, Tail, TailMessage};
+
+use crate::{
+    config::NatsConfig,
+    control::Nats,
+    error::Error,
+    outbox::Publication,
+    publish::Publisher,
+    stream::{self, StreamTail},
+    subject::{SubjectNames, SubjectTemplate, encode_token},
+};
+
+/// One connector's way into its stream.
+pub struct NatsSink {
+    nats: Nats,
+    config: NatsConfig,
+    template: SubjectTemplate,
+    subjects: Vec<String>,
+    database: String,
+    encoder: Encoder,
+    writer: String,
+    publisher: Publisher,
+    subject: String,
+    /// Whether the stream was found or created once; from then on its absence is an error.
+    found: bool,
+    /// Whether a message was handed over; from then on the tail must be ours.
+    started: bool,
+}
+
+impl NatsSink {
+    /// A sink for the events of one connector. Nothing is connected or created yet. `instance` names this process (its host, say); with a
+    /// random part behind it, it is what `Adit-Writer` tells.
+    ///
+    /// # Errors
+    /// A subject template that cannot be used.
+    pub fn new(
+        nats: Nats,
+        config: NatsConfig,
+        meta: &SourceMeta,
+        options: ValueOptions,
+        instance: &str,
+    ) -> Result<Self, Error> {
+        let template = SubjectTemplate::parse(&config.subject, &meta.connector)?;
+        let inbox = nats.new_inbox();
+        let mut writer = String::new();
+        encode_token(instance, &mut writer);
+        writer.push('-');
+        writer.extend(inbox.chars().rev().take(8));
+        Ok(Self {
+            subjects: template.stream_subjects(),
+            template,
+            database: meta.database.clone(),
+            encoder: Encoder::new(meta, options),
+            publisher: Publisher::new(config.clone(), &inbox, &writer),
+            writer,
+            subject: String::new(),
+            found: false,
+            started: false,
+            nats,
+            config,
+        })
+    }
+
+    /// What `Adit-Writer` says in every message of this sink.
+    #[must_use]
+    pub fn writer(&self) -> &str {
+        &self.writer
+    }
+
+    /// Messages and bytes that are not acknowledged yet.
+    #[must_use]
+    pub fn in_flight(&self) -> (usize, usize) {
+        (
+            self.publisher.outbox().len(),
+            self.publisher.outbox().bytes(),
+        )
+    }
+
+    /// The pipeline compares positions; that the message is from this very process only we can tell. Another process of the same connector
+    /// writes the same positions.
+    fn check_writer(&self, tail: &StreamTail) -> Result<(), Error> {
+        let acknowledged = self.publisher.outbox().first_sequence() - 1;
+        if !self.started || tail.last_seq == acknowledged {
+            return Ok(());
+        }
+        let stream = self.config.stream.clone();
+        if tail.last_seq < acknowledged {
+            return Err(Error::Regressed {
+                stream,
+                last: tail.last_seq,
+                acknowledged,
+            });
+        }
+        let Some(message) = tail
+            .message
+            .as_ref()
+            .filter(|message| message.seq == tail.last_seq)
+        else {
+            return Ok(());
+        };
+        let ours = self.publisher.outbox().identity(message.seq);
+        let same = message.writer.as_deref() == Some(&self.writer)
+            && ours.is_some_and(|(position, n)| {
+                message.n == Some(n)
+                    && message
+                        .position
+                        .is_some_and(|found| found.as_bytes() == position)
+            });
+        if same {
+            return Ok(());
+        }
+        let writer = message
+            .writer
+            .clone()
+            .unwrap_or_else(|| "a program that is not adit".to_owned());
+        Err(Error::Fenced {
+            stream,
+            sequence: message.seq,
+            writer,
+            ours: self.writer.clone(),
+        })
+    }
+}
+
+impl Sink for NatsSink {
+    type Error = Error;
+
+    async fn connect(&mut self) -> Result<Tail, Error> {
+        self.publisher.disconnect();
+        let found = stream::ensure(&self.nats, &self.config, &self.subjects, !self.found).await?;
+        self.found = true;
+        self.publisher.set_stream(found.mode, found.max_message);
+        self.publisher.connect().await?;
+        let tail = stream::tail(&self.nats, &self.config.stream, true).await?;
+        self.check_writer(&tail)?;
+        Ok(Tail {
+            seq: tail.last_seq,
+            created: tail.created,
+            message: tail.message.map(|message| TailMessage {
+                seq: message.seq,
+                position: message.position,
+                n: message.n,
+            }),
+        })
+    }
+
+    fn has_room(&self) -> bool {
+        self.publisher.has_room()
+    }
+
+    fn publish(&mut self, message: Message<'_>) -> Result<(), Error> {
+        let outbox = self.publisher.outbox();
+        if outbox.next_sequence() != message.seq {
+            if outbox.len() > 0 || message.seq == 0 {
+                return Err(Error::OutOfOrder {
+                    expected: outbox.next_sequence(),
+                    got: message.seq,
+                });
+            }
+            self.publisher.resume(message.seq - 1);
+        }
+        self.started = true;
+        self.subject.clear();
+        let relation = message.event.relation();
+        match message.event.kind {
+            EventKind::Change { change, .. } => {
+                let names = SubjectNames {
+                    database: &self.database,
+                    schema: relation.schema(),
+                    table: relation.table(),
+                    op: change.op.as_str(),
+                };
+                self.template.render(&names, &mut self.subject)?;
+            }
+            EventKind::Schema { .. } => self.template.render_schema(
+                relation.schema(),
+                relation.table(),
+                &mut self.subject,
+            )?,
+        }
+        let publication = Publication {
+            subject: &self.subject,
+            position: message.event.position,
+            n: message.n,
+            headers: &[],
+        };
+        let encoder = &mut self.encoder;
+        self.publisher.push(&publication, |body| {
+            encoder.write(&message.event, body).map_err(Error::from)
+        })
+    }
+
+    fn resume(&mut self, stored: u64) {
+        self.publisher.resume(stored);
+    }
+
+    async fn next(&mut self) -> Result<u64, Error> {
+        self.publisher.next().await
+    }
+}
+
+impl Classify for Error {
+    fn disposition(&self) -> Disposition {
+        if self.is_transient() {
+            Disposition::Retry
+        } else {
+            Disposition::Halt
+        }
+    }
+}
+
+impl std::fmt::Debug for NatsSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsSink")
+            .field("stream", &self.config.stream)
+            .field("writer", &self.writer)
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
