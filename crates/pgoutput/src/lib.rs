@@ -33,13 +33,17 @@
 //! # Ok::<(), adit_decode::DecodeError>(())
 //! ```
 
+pub mod decoder;
 pub mod lsn;
 pub mod message;
 pub mod replication;
+pub mod table;
 pub mod tuple;
 pub mod types;
 
+pub use decoder::{Decoder, DecoderError, Output};
 pub use lsn::{Lsn, RelationId, Xid};
 pub use message::Message;
 pub use replication::{PgTimestamp, ReplicationFrame};
+pub use table::{ColumnInfo, TableInfo};
 pub use tuple::{Cell, TupleData};
