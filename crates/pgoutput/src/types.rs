@@ -20,9 +20,11 @@
 //! ```
 //!
 //! Cells are in PostgreSQL's text form, as pgoutput sends them and as `COPY` writes them (once its
-//! backslashes are undone). The session must have [these settings](SESSION_SETTINGS); what shows
-//! that one of them is different is an error, as is everything else that the type's output function
-//! cannot have written.
+//! backslashes are undone): the type's output function wrote them. A cast to `text` is not the same
+//! (it makes `true` of `t`, adds `/32` to an inet and trims a `char(n)`), so no query may cast.
+//!
+//! The session must have [these settings](SESSION_SETTINGS). What shows that one of them is
+//! different is an error, as is everything else that the output function cannot have written.
 
 mod array;
 mod bit;
