@@ -22,12 +22,16 @@ signal() {
     kill "-$1" "$2" $children 2>/dev/null
 }
 
-# gone PID…: whether none of them runs. A zombie runs no more.
+# gone PID…: whether none of them runs.
 gone() {
     for pid in "$@"; do
         { read -r line < "/proc/$pid/stat"; } 2>/dev/null || continue
         case ${line##*) } in
-            Z* | X*) ;;
+            Z* | X*)
+                # A zombie runs no more, but while it has other threads those are still closing its files and ports.
+                set -- "/proc/$pid/task/"*
+                [ $# -le 1 ] || return 1
+                ;;
             *) return 1 ;;
         esac
     done
