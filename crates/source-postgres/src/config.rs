@@ -5,6 +5,8 @@
 //! is said at the item. Nothing is read from the environment and no file is
 //! opened here: certificates are read at each connect, so rotation works.
 
+mod error;
+mod mode;
 mod parameter;
 mod url;
 
@@ -15,6 +17,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use self::error::ConfigError;
+pub use self::mode::{ChannelBindingMode, SslMode, TargetSessionAttrs};
 use self::parameter::apply;
 use self::url::UrlParts;
 
@@ -86,83 +90,6 @@ pub(crate) fn socket_path(folder: &Path, port: u16) -> PathBuf {
     folder.join(format!(".s.PGSQL.{port}"))
 }
 
-/// Whether and how far the server is authenticated by TLS; `libpq`'s `sslmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SslMode {
-    /// Never TLS.
-    Disable,
-    /// Plain text first; TLS if the server refuses that.
-    Allow,
-    /// TLS if the server has it, else plain text. The default of `libpq`.
-    #[default]
-    Prefer,
-    /// Always TLS, but the server's certificate is not looked at (unless
-    /// `sslrootcert` is given, which makes it `verify-ca`).
-    Require,
-    /// TLS, and the certificate must come from `sslrootcert`.
-    VerifyCa,
-    /// TLS, a trusted certificate, and it must name the host.
-    VerifyFull,
-}
-
-impl SslMode {
-    /// The word used in the URL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Allow => "allow",
-            Self::Prefer => "prefer",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
-    }
-}
-
-/// Whether SCRAM must be bound to the TLS session; `channel_binding`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ChannelBindingMode {
-    /// Never.
-    Disable,
-    /// When the server offers it.
-    #[default]
-    Prefer,
-    /// Log in with it or not at all.
-    Require,
-}
-
-/// Which server of several will do; `target_session_attrs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TargetSessionAttrs {
-    /// The first that lets us in.
-    #[default]
-    Any,
-    /// One whose transactions may write.
-    ReadWrite,
-    /// One whose transactions may not.
-    ReadOnly,
-    /// One that is not in recovery.
-    Primary,
-    /// One that is in recovery.
-    Standby,
-    /// A standby; any if none of them is.
-    PreferStandby,
-}
-
-impl TargetSessionAttrs {
-    /// The word used in the URL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::ReadWrite => "read-write",
-            Self::ReadOnly => "read-only",
-            Self::Primary => "primary",
-            Self::Standby => "standby",
-            Self::PreferStandby => "prefer-standby",
-        }
-    }
-}
-
 /// How a dead TCP peer is noticed.
 ///
 /// The defaults notice one within about a minute. adit sends status updates
@@ -221,81 +148,6 @@ pub struct ClientCertificate {
     pub certificate: PathBuf,
     /// The key: PKCS#8, PKCS#1 or SEC1, not encrypted.
     pub key: PathBuf,
-}
-
-/// Why a connection URL cannot be used. No text repeats a part of the URL that
-/// could hold the password.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// Not a PostgreSQL URL at all.
-    #[error(
-        "the source url does not start with postgres:// or postgresql://: write it as postgres://user@host:5432/database"
-    )]
-    Scheme,
-    /// A part of the URL cannot be read.
-    #[error("the source url's {part} cannot be read: {why}")]
-    Malformed {
-        /// Which part.
-        part: &'static str,
-        /// What is wrong with it and how to write it.
-        why: &'static str,
-    },
-    /// No user name.
-    #[error("the source url names no user: write it as postgres://user@host:5432/database")]
-    NoUser,
-    /// No host.
-    #[error(
-        "the source url names no host: write it as postgres://user@host:5432/database, or add ?host=/var/run/postgresql for a unix socket"
-    )]
-    NoHost,
-    /// More hosts than adit will try.
-    #[error("the source url names {count} hosts: at most {HOSTS_MAX} are tried, leave some out")]
-    TooManyHosts {
-        /// How many there were.
-        count: usize,
-    },
-    /// The number of ports fits neither one for all nor one for each host.
-    #[error(
-        "the source url gives {ports} ports for {hosts} hosts: give one port for all of them or one for each"
-    )]
-    PortCount {
-        /// Ports given.
-        ports: usize,
-        /// Hosts given.
-        hosts: usize,
-    },
-    /// A parameter that nobody knows.
-    #[error("the source url has an unknown parameter {name:?}{}", suggestion.map(|s| format!(": did you mean {s:?}?")).unwrap_or_else(|| ": remove it".to_owned()))]
-    UnknownParameter {
-        /// As written.
-        name: String,
-        /// The closest known one.
-        suggestion: Option<&'static str>,
-    },
-    /// A parameter of `libpq` that adit does not follow.
-    #[error(
-        "the source url's parameter {name:?} is one of libpq's that adit does not support: {instead}"
-    )]
-    UnsupportedParameter {
-        /// As written.
-        name: &'static str,
-        /// What to do instead.
-        instead: &'static str,
-    },
-    /// A parameter whose value is not one of those allowed.
-    #[error(
-        "the source url's parameter {name:?} has a value that is not understood: it must be {expected}"
-    )]
-    ParameterValue {
-        /// Which.
-        name: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// Two settings that contradict each other.
-    #[error("the source url contradicts itself: {0}")]
-    Contradiction(&'static str),
 }
 
 impl ConnectConfig {

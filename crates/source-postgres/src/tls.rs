@@ -64,11 +64,7 @@ where
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
-        .map_err(|source| ConnectError::TlsHandshake {
-            target: target.clone(),
-            advice: handshake_advice(&source),
-            source,
-        })
+        .map_err(|source| handshake_error(target, source))
 }
 
 /// The server's certificate hash for SCRAM-SHA-256-PLUS, if there is one.
@@ -198,6 +194,15 @@ fn server_name(target: &Target) -> Result<ServerName<'static>, ConnectError> {
     })
 }
 
+/// A handshake that failed, or that the server called off after its end.
+pub(crate) fn handshake_error(target: &Target, source: std::io::Error) -> ConnectError {
+    ConnectError::TlsHandshake {
+        target: target.clone(),
+        advice: handshake_advice(&source),
+        source,
+    }
+}
+
 fn handshake_advice(error: &std::io::Error) -> &'static str {
     use rustls::CertificateError as Bad;
     let verdict = error
@@ -214,7 +219,9 @@ fn handshake_advice(error: &std::io::Error) -> &'static str {
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
                 "the server's certificate is not valid yet: check the clocks of both machines"
             }
-            Bad::UnknownIssuer => {
+            // A bad signature is what an authority looks like that was made
+            // anew under the same name.
+            Bad::UnknownIssuer | Bad::BadSignature => {
                 "the server's certificate was issued by nobody we trust: put its authority's certificate into sslrootcert"
             }
             _ => "the server's certificate cannot be accepted: replace it, or correct sslrootcert",

@@ -126,7 +126,7 @@ pub enum ConnectError {
     #[error("none of the {} addresses in the source url can be used: {}", failures.len(), list(failures))]
     NoHost {
         /// One error for each, in the order tried; never empty.
-        failures: Vec<ConnectError>,
+        failures: Vec<Self>,
     },
     /// The connection broke.
     #[error("connection to {target} failed while {doing}: it will be opened again")]

@@ -111,7 +111,7 @@ pub(super) async fn connect<L: Login>(
         // Only the last pass tells why: the first one's hosts are in it too.
         failures.clear();
         for target in config.targets() {
-            let addresses = match resolve(target).await {
+            let addresses = match within(config, target, resolve(target)).await {
                 Ok(addresses) => addresses,
                 Err(error) => {
                     failures.push(error);
@@ -192,13 +192,23 @@ async fn attempt<L: Login>(
             (result, _) => result,
         }
     };
-    match config.connect_timeout() {
-        None => work.await,
-        Some(after) => tokio::time::timeout(after, work).await.unwrap_or_else(|_| {
-            Err(ConnectError::Timeout {
-                target: target.clone(),
-                after,
-            })
+    within(config, target, work).await
+}
+
+/// Awaits it for as long as `connect_timeout` allows.
+async fn within<T>(
+    config: &ConnectConfig,
+    target: &Target,
+    work: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let Some(after) = config.connect_timeout() else {
+        return work.await;
+    };
+    match tokio::time::timeout(after, work).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(ConnectError::Timeout {
+            target: target.clone(),
+            after,
         }),
     }
 }
@@ -235,5 +245,49 @@ async fn try_once<L: Login>(
             wanted: wanted.as_str(),
             found,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_fits_what_the_manual_says() {
+        use TargetSessionAttrs as Wanted;
+        let primary = Role {
+            in_recovery: false,
+            read_only: false,
+        };
+        let read_only = Role {
+            in_recovery: false,
+            read_only: true,
+        };
+        let standby = Role {
+            in_recovery: true,
+            read_only: true,
+        };
+        for (wanted, fits) in [
+            (Wanted::Any, [true, true, true]),
+            (Wanted::ReadWrite, [true, false, false]),
+            (Wanted::ReadOnly, [false, true, true]),
+            (Wanted::Primary, [true, true, false]),
+            (Wanted::Standby, [false, false, true]),
+            (Wanted::PreferStandby, [false, false, true]),
+        ] {
+            let found = [primary, read_only, standby].map(|role| role.mismatch(wanted).is_none());
+            assert_eq!(found, fits, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_that_was_not_told_is_none() {
+        let standby = Role {
+            in_recovery: true,
+            read_only: true,
+        };
+        assert_eq!(Role::parse(Some("true"), Some("on")), Some(standby));
+        assert_eq!(Role::parse(None, Some("on")), None);
+        assert_eq!(Role::parse(Some("false"), None), None);
     }
 }

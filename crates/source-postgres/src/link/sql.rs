@@ -4,7 +4,6 @@
 //! replication link's; `tokio-postgres` logs in over it.
 
 use std::convert::Infallible;
-use std::error::Error as _;
 use std::future::{Ready, ready};
 use std::io;
 
@@ -19,7 +18,7 @@ use super::message::ServerMessage;
 use super::session::SESSION_SETTINGS;
 use super::startup::{check_binding_possible, doing};
 use super::transport::Transport;
-use super::wire::io_error;
+use super::wire::login_io_error;
 use crate::config::{ChannelBindingMode, ConnectConfig, Target};
 
 /// Opens a connection for SQL to the first server that fits, with the same
@@ -58,7 +57,7 @@ impl Login for SqlLogin<'_> {
         let (client, connection) = settings
             .connect_raw(transport, AlreadyEncrypted)
             .await
-            .map_err(|error| self.error(target, &error))?;
+            .map_err(|error| self.error(target, error))?;
         let for_task = target.clone();
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -71,7 +70,7 @@ impl Login for SqlLogin<'_> {
         client
             .batch_execute(&session_sql())
             .await
-            .map_err(|error| self.error(target, &error))?;
+            .map_err(|error| self.error(target, error))?;
         Ok(client)
     }
 
@@ -79,7 +78,7 @@ impl Login for SqlLogin<'_> {
         let rows = client
             .simple_query(Role::QUERY)
             .await
-            .map_err(|error| self.error(target, &error))?;
+            .map_err(|error| self.error(target, error))?;
         rows.iter()
             .find_map(|message| match message {
                 tokio_postgres::SimpleQueryMessage::Row(row) => {
@@ -124,7 +123,7 @@ impl SqlLogin<'_> {
         settings
     }
 
-    fn error(&self, target: &Target, error: &tokio_postgres::Error) -> ConnectError {
+    fn error(&self, target: &Target, error: tokio_postgres::Error) -> ConnectError {
         const DOING: &str = "logging in";
         if let Some(refusal) = error.as_db_error() {
             return ConnectError::Server {
@@ -140,16 +139,19 @@ impl SqlLogin<'_> {
             };
         }
         let text = error.to_string();
-        let cause = error.source();
-        // Its kinds are private; its texts are what there is to tell them apart.
-        if text.starts_with("error communicating with the server") {
-            let source = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-            let source = source.map_or_else(
-                || io::Error::other(text),
-                |source| io::Error::new(source.kind(), source.to_string()),
-            );
-            return io_error(target, DOING, source);
-        }
+        let cause = match error
+            .into_source()
+            .map(|source| source.downcast::<io::Error>())
+        {
+            // Its kinds are private; its texts are what there is to tell an
+            // I/O error of the stream from one of SCRAM.
+            Some(Ok(source)) if text.starts_with("error communicating") => {
+                return login_io_error(target, *source);
+            }
+            Some(Ok(source)) => Some(source.to_string()),
+            Some(Err(other)) => Some(other.to_string()),
+            None => None,
+        };
         if text.starts_with("invalid configuration") && self.config.password().is_none() {
             return ConnectError::PasswordMissing {
                 target: target.clone(),

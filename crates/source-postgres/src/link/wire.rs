@@ -7,11 +7,12 @@ use bytes::BytesMut;
 use postgres_protocol::message::backend::Message;
 use tokio::io::AsyncWriteExt;
 
-use super::error::ConnectError;
+use super::error::{ConnectError, is_tls_verdict};
 use super::frame::{FrameBuffer, RawFrame, STARTUP_MESSAGE_MAX};
 use super::message::ServerMessage;
 use super::transport::Transport;
 use crate::config::Target;
+use crate::tls;
 
 /// A connected server and what it has told about itself.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(super) struct Wire {
     pub(super) frames: FrameBuffer,
     pub(super) target: Target,
     pub(super) server_version: String,
+    /// Zero until the server has let us in.
     pub(super) backend_pid: i32,
 }
 
@@ -44,8 +46,7 @@ impl Wire {
             self.transport.write_all(bytes).await?;
             self.transport.flush().await
         };
-        sent.await
-            .map_err(|source| io_error(&self.target, doing, source))
+        sent.await.map_err(|source| self.broken(doing, source))
     }
 
     /// The next message that the caller has to act on; the ones a server may
@@ -114,6 +115,13 @@ impl Wire {
         }
     }
 
+    fn broken(&self, doing: &'static str, source: io::Error) -> ConnectError {
+        if self.backend_pid == 0 {
+            return login_io_error(&self.target, source);
+        }
+        io_error(&self.target, doing, source)
+    }
+
     async fn fill(&mut self, doing: &'static str) -> Result<(), ConnectError> {
         match self.frames.fill(&mut self.transport).await {
             Ok(0) => Err(ConnectError::Closed {
@@ -121,29 +129,34 @@ impl Wire {
                 target: self.target.clone(),
             }),
             Ok(_) => Ok(()),
-            Err(source) => Err(io_error(&self.target, doing, source)),
+            Err(source) => Err(self.broken(doing, source)),
         }
     }
 }
 
-/// A broken stream. The end of it inside a TLS session is reported as such by
-/// rustls, and means the same as a closed socket.
+/// A broken stream.
 pub(super) fn io_error(target: &Target, doing: &'static str, source: io::Error) -> ConnectError {
     let target = target.clone();
     match source.kind() {
+        // The end of the stream inside a TLS session means the same as a
+        // closed socket.
         io::ErrorKind::UnexpectedEof => ConnectError::Closed { doing, target },
-        // Only the frame cutter and rustls say this: the bytes are wrong.
-        io::ErrorKind::InvalidData => ConnectError::Protocol {
-            doing,
-            target,
-            what: source.to_string(),
-        },
         _ => ConnectError::Io {
             doing,
             target,
             source,
         },
     }
+}
+
+/// A stream that broke before we were let in. With TLS 1.3 a server looks at
+/// our certificate after we think the handshake is over, so its refusal of it
+/// is found here.
+pub(super) fn login_io_error(target: &Target, source: io::Error) -> ConnectError {
+    if is_tls_verdict(&source) {
+        return tls::handshake_error(target, source);
+    }
+    io_error(target, "logging in", source)
 }
 
 /// Names a message for an error text.

@@ -120,3 +120,86 @@ impl ServerCertVerifier for ServerVerifier {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rustls::{CertificateError, RootCertStore};
+
+    use super::*;
+
+    /// What `openssl req -x509` makes: self-signed and marked as an authority.
+    fn self_signed(name: &str) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2030, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    fn roots(certificate: &CertificateDer<'static>) -> Roots {
+        let mut store = RootCertStore::empty();
+        store.add(certificate.clone()).unwrap();
+        Roots {
+            store,
+            certificates: vec![certificate.clone()],
+        }
+    }
+
+    fn verdict(
+        trust: ServerTrust,
+        leaf: &CertificateDer<'_>,
+        name: &str,
+        years: u64,
+    ) -> Result<(), Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(years * 31_557_600));
+        ServerVerifier::new(trust, &provider)
+            .verify_server_cert(leaf, &[], &name.try_into().unwrap(), &[], now)
+            .map(drop)
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_trusted_when_it_is_its_own_root() {
+        let server = self_signed("db");
+        let chain = |years| verdict(ServerTrust::Chain(roots(&server)), &server, "other", years);
+        assert_eq!(chain(55), Ok(()));
+        assert!(matches!(
+            chain(65),
+            Err(Error::InvalidCertificate(
+                CertificateError::ExpiredContext { .. }
+            ))
+        ));
+        assert!(matches!(
+            chain(45),
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidYetContext { .. }
+            ))
+        ));
+    }
+
+    #[test]
+    fn a_self_signed_certificate_that_is_not_in_the_file_is_refused() {
+        let trusted = self_signed("db");
+        let stranger = self_signed("db");
+        let chain = verdict(ServerTrust::Chain(roots(&trusted)), &stranger, "db", 55);
+        assert!(chain.is_err());
+        assert_eq!(verdict(ServerTrust::Anyone, &stranger, "db", 55), Ok(()));
+    }
+
+    #[test]
+    fn the_name_counts_only_where_it_was_asked_for() {
+        let server = self_signed("db");
+        let full = |name| verdict(ServerTrust::ChainAndName(roots(&server)), &server, name, 55);
+        assert_eq!(full("db"), Ok(()));
+        assert!(matches!(
+            full("other"),
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForNameContext { .. }
+            ))
+        ));
+    }
+}
