@@ -90,7 +90,8 @@ impl Default for Backoff {
 }
 
 /// An error with its causes in one line: `doing this: because of that: said the server`.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

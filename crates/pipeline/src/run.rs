@@ -135,8 +135,12 @@ async fn connect<K: Sink>(
     retry(&options.name, "connecting to the broker", stop, connect).await
 }
 
-/// Tries something until it works or cannot; none when told to stop.
-async fn retry<T, E: Classify>(
+/// Tries something until it works or cannot, with growing pauses and a log line each; none when told
+/// to stop.
+///
+/// # Errors
+/// The first error that trying again cannot mend.
+pub async fn retry<T, E: Classify>(
     connector: &str,
     doing: &'static str,
     stop: &CancellationToken,
