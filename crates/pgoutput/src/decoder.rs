@@ -24,7 +24,12 @@ pub enum Output {
     /// Nothing that anybody has to know.
     Nothing,
     /// A committed transaction starts.
-    Begin(Transaction),
+    Begin {
+        /// The transaction.
+        transaction: Transaction,
+        /// Where its commit record starts: transactions come in this order.
+        commit_lsn: Lsn,
+    },
     /// A row changed.
     Change(Change),
     /// Several tables were emptied at once.
@@ -138,6 +143,14 @@ impl Decoder {
     #[must_use]
     pub const fn in_transaction(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// The shape with this [`Relation::id`], if it is one of those that the connection described
+    /// last.
+    #[must_use]
+    pub fn shape(&self, id: u64) -> Option<Arc<Relation>> {
+        let mut shapes = self.relations.values().filter_map(|known| known.relation.as_ref());
+        shapes.find(|relation| relation.id() == id).map(Arc::clone)
     }
 
     /// Takes one message.
@@ -321,12 +334,16 @@ impl Decoder {
         let commit_time = committed_at
             .to_unix_micros()
             .ok_or(DecoderError::TimeOutOfRange)?;
-        Ok(Output::Begin(Transaction {
+        let transaction = Transaction {
             id: xid.0.to_string(),
             positions: transaction_positions(commit_lsn),
             commit_time: Timestamp(commit_time),
             snapshot: false,
-        }))
+        };
+        Ok(Output::Begin {
+            transaction,
+            commit_lsn,
+        })
     }
 
     fn relation(&mut self, mut described: message::Relation) -> Result<Output, DecoderError> {

@@ -41,6 +41,7 @@ pub mod table;
 pub mod tuple;
 pub mod types;
 
+pub use adit_decode::DecodeError;
 pub use decoder::{Decoder, DecoderError, Output};
 pub use lsn::{Lsn, RelationId, Xid};
 pub use message::Message;

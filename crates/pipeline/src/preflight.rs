@@ -28,7 +28,12 @@ impl Finding {
     /// All is well.
     #[must_use]
     pub fn ok(subject: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Ok, subject: subject.into(), detail: detail.into(), remedy: None }
+        Self {
+            verdict: Verdict::Ok,
+            subject: subject.into(),
+            detail: detail.into(),
+            remedy: None,
+        }
     }
 
     /// Somebody should know, and can do `remedy` about it.
@@ -52,6 +57,9 @@ impl Finding {
         detail: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { verdict: Verdict::Fail, ..Self::warn(subject, detail, remedy) }
+        Self {
+            verdict: Verdict::Fail,
+            ..Self::warn(subject, detail, remedy)
+        }
     }
 }

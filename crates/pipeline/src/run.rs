@@ -249,7 +249,11 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
                     self.read_time = batch.read_time;
                     self.batch = batch.items.into();
                 }
-                Input::Batch(None) => self.source_ended().await?,
+                Input::Batch(None) => {
+                    if self.source_ended().await? {
+                        return Ok(());
+                    }
+                }
                 Input::Stored(Ok(through)) => {
                     self.core.stored(through).map_err(halted)?;
                     self.source_backoff.reset();
@@ -307,19 +311,22 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
         };
     }
 
-    /// The source's channel is closed: its task is over, or about to be.
-    async fn source_ended(&mut self) -> Result<(), RunError> {
+    /// The source's channel is closed: its task is over, or about to be. True if it has handed over
+    /// all that it ever will.
+    async fn source_ended(&mut self) -> Result<bool, RunError> {
         let ended = std::mem::replace(&mut self.reading, Reading::Waiting(Instant::now()));
         let Reading::Running { task, .. } = ended else {
-            return Ok(());
+            return Ok(false);
         };
         // A source that has closed its channel may still wait for its last confirmation.
         self.confirm.close();
         let result = task
             .await
             .map_err(|panic| RunError::new("reading the database's log", panic))?;
+        let Err(error) = result else {
+            return Ok(true);
+        };
         self.core.source_restarts();
-        let Err(error) = result else { return Ok(()) };
         match error.disposition() {
             Disposition::Halt => Err(RunError::new("reading the database's log", error)),
             Disposition::Retry => {
@@ -329,7 +336,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
                     "reading the database's log failed"
                 );
                 self.reading = Reading::Waiting(Instant::now() + pause);
-                Ok(())
+                Ok(false)
             }
         }
     }

@@ -80,7 +80,8 @@ pub struct SourceContext {
 
 /// A database whose log is read.
 ///
-/// `run` returns `Ok` only after `stop` or a closed channel. It may be called again after an error
+/// `run` returns `Ok` after `stop`, after a closed channel, or when everything has been handed over
+/// and nothing will ever follow: then the connector ends. It may be called again after an error
 /// that heals. It never panics on what the database sends, and bytes that it does not understand
 /// end in an error that halts: nothing is skipped.
 ///

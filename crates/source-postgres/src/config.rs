@@ -156,6 +156,14 @@ impl ConnectConfig {
         &self.targets
     }
 
+    /// The same, but for one server only.
+    pub(crate) fn only(&self, target: Target) -> Self {
+        Self {
+            targets: vec![target],
+            ..self.clone()
+        }
+    }
+
     /// The role to log in as.
     pub fn user(&self) -> &str {
         &self.user

@@ -29,6 +29,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::AsyncWriteExt;
 
 pub use self::error::ConnectError;
+pub(crate) use self::error::sqlstate_is_transient;
 use self::host::{Login, Role};
 pub use self::message::ServerMessage;
 pub use self::sql::sql_client;

@@ -18,7 +18,9 @@ impl Reader {
     fn output(&mut self, output: Output) -> Result<(), DecoderError> {
         match output {
             Output::Nothing => {}
-            Output::Begin(tx) => writeln!(self.seen, "begin {}", tx.id).unwrap(),
+            Output::Begin { transaction, .. } => {
+                writeln!(self.seen, "begin {}", transaction.id).unwrap()
+            }
             Output::Change(change) => self.change(&change),
             Output::Truncate(changes) => changes.iter().for_each(|change| self.change(change)),
             Output::Schema { relation, ordinal } => {

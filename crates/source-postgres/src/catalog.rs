@@ -1,0 +1,329 @@
+//! What the catalogue says about tables and types.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use adit_pgoutput::message::{self, ReplicaIdentity};
+use adit_pgoutput::types::{TypeInfo, TypeKind, builtin};
+use adit_pgoutput::{ColumnInfo, RelationId, TableInfo};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use crate::error::SourceError;
+use crate::state::TableName;
+use crate::tables::TableFilter;
+
+/// How deep types may be built of types: a domain over an array of a domain over … Deeper ones are
+/// read as text.
+const TYPE_DEPTH_MAX: usize = 16;
+
+/// The user tables of the database that can be captured and match: ordinary, permanent ones.
+/// A partitioned table is captured by its partitions.
+pub(crate) async fn matching_tables(
+    client: &Client,
+    filter: &TableFilter,
+) -> Result<Vec<TableName>, SourceError> {
+    let rows = client
+        .query(
+            "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384 \
+             AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY 1, 2",
+            &[],
+        )
+        .await
+        .map_err(|error| SourceError::query("listing the tables", &error))?;
+    let names = rows.iter().map(|row| TableName {
+        schema: row.get(0),
+        table: row.get(1),
+    });
+    Ok(names
+        .filter(|name| filter.matches(&name.schema, &name.table))
+        .collect())
+}
+
+/// What the catalogue says about a table that the log describes.
+pub(crate) async fn table_info(
+    client: &Client,
+    described: &message::Relation,
+) -> Result<TableInfo, SourceError> {
+    let error = |error: tokio_postgres::Error| {
+        let doing = format!(
+            "reading the catalogue of {:?}.{:?}",
+            described.namespace, described.name
+        );
+        SourceError::query(doing, &error)
+    };
+    let columns = client
+        .query_typed(
+            "SELECT attname::text, NOT attnotnull FROM pg_catalog.pg_attribute \
+             WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
+            &[(&described.id.0, Type::OID)],
+        )
+        .await
+        .map_err(error)?;
+    let key = client
+        .query_typed(
+            "SELECT a.attname::text FROM (SELECT i.indkey::int2[] AS columns, i.indnkeyatts AS n \
+               FROM pg_catalog.pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid \
+               AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS ( \
+                 SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid \
+                 AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND NOT a.attnotnull) \
+               ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) k, \
+             LATERAL unnest(k.columns) WITH ORDINALITY u(attnum, place), pg_catalog.pg_attribute a \
+             WHERE a.attrelid = $1 AND a.attnum = u.attnum AND u.place <= k.n ORDER BY u.place",
+            &[(&described.id.0, Type::OID)],
+        )
+        .await
+        .map_err(error)?;
+    let (oids, typmods): (Vec<u32>, Vec<i32>) = described
+        .columns
+        .iter()
+        .map(|column| (column.type_oid, column.type_modifier))
+        .unzip();
+    let names = client
+        .query_typed(
+            "SELECT DISTINCT o, m, pg_catalog.format_type(o, m) FROM unnest($1, $2) u(o, m)",
+            &[(&oids, Type::OID_ARRAY), (&typmods, Type::INT4_ARRAY)],
+        )
+        .await
+        .map_err(error)?;
+    let printed = |row: &tokio_postgres::Row| -> Option<((u32, i32), String)> {
+        Some(((row.get(0), row.get(1)), row.get::<_, Option<String>>(2)?))
+    };
+    Ok(TableInfo {
+        columns: columns
+            .iter()
+            .map(|row| {
+                (
+                    row.get(0),
+                    ColumnInfo {
+                        nullable: row.get(1),
+                    },
+                )
+            })
+            .collect(),
+        types: types(client, oids).await?,
+        type_names: names.iter().filter_map(printed).collect(),
+        key: key.iter().map(|row| row.get(0)).collect(),
+    })
+}
+
+/// One row of `pg_type`.
+struct TypeRow {
+    name: String,
+    schema: String,
+    typtype: String,
+    element: u32,
+    delimiter: u8,
+    is_array: bool,
+    base: u32,
+    base_typmod: i32,
+    labels: Vec<String>,
+}
+
+/// The types that are not built in, and those that they are made of.
+async fn types(
+    client: &Client,
+    oids: Vec<u32>,
+) -> Result<HashMap<u32, Arc<TypeInfo>>, SourceError> {
+    let mut rows: HashMap<u32, TypeRow> = HashMap::new();
+    let mut wanted: HashSet<u32> = oids.into_iter().collect();
+    for _ in 0..TYPE_DEPTH_MAX {
+        wanted.retain(|oid| *oid != 0 && builtin(*oid).is_none() && !rows.contains_key(oid));
+        if wanted.is_empty() {
+            break;
+        }
+        let asked: Vec<u32> = wanted.drain().collect();
+        let found = client
+            .query_typed(
+                "SELECT t.oid, t.typname::text, n.nspname::text, t.typtype::text, t.typelem, \
+                 coalesce(e.typdelim, ',')::text, t.typoutput = 'pg_catalog.array_out'::pg_catalog.regproc, \
+                 t.typbasetype, t.typtypmod, coalesce((SELECT array_agg(l.enumlabel::text ORDER BY l.enumsortorder) \
+                   FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid), '{}') \
+                 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+                 LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.oid = ANY ($1)",
+                &[(&asked, Type::OID_ARRAY)],
+            )
+            .await
+            .map_err(|error| SourceError::query("reading the catalogue of types", &error))?;
+        for row in found {
+            let read = TypeRow {
+                name: row.get(1),
+                schema: row.get(2),
+                typtype: row.get(3),
+                element: row.get(4),
+                delimiter: row.get::<_, String>(5).bytes().next().unwrap_or(b','),
+                is_array: row.get(6),
+                base: row.get(7),
+                base_typmod: row.get(8),
+                labels: row.get(9),
+            };
+            wanted.extend([read.element, read.base]);
+            rows.insert(row.get(0), read);
+        }
+    }
+    Ok(rows
+        .keys()
+        .map(|oid| (*oid, type_of(*oid, &rows, 0)))
+        .collect())
+}
+
+fn type_of(oid: u32, rows: &HashMap<u32, TypeRow>, depth: usize) -> Arc<TypeInfo> {
+    let text = |name: String, schema: String| TypeInfo {
+        oid,
+        name,
+        schema,
+        kind: TypeKind::Base,
+    };
+    let Some(row) = rows.get(&oid).filter(|_| depth < TYPE_DEPTH_MAX) else {
+        return Arc::new(builtin(oid).unwrap_or_else(|| text(format!("oid {oid}"), String::new())));
+    };
+    let kind = match row.typtype.as_str() {
+        "d" => TypeKind::Domain {
+            base: type_of(row.base, rows, depth + 1),
+            typmod: row.base_typmod,
+        },
+        "e" => TypeKind::Enum {
+            labels: row.labels.clone(),
+        },
+        "c" => TypeKind::Composite,
+        "r" => TypeKind::Range,
+        "m" => TypeKind::Multirange,
+        "p" => TypeKind::Pseudo,
+        _ if row.is_array => TypeKind::Array {
+            element: type_of(row.element, rows, depth + 1),
+            delimiter: row.delimiter,
+        },
+        _ => TypeKind::Base,
+    };
+    Arc::new(TypeInfo {
+        kind,
+        ..text(row.name.clone(), row.schema.clone())
+    })
+}
+
+/// A table as the log would describe it, and what a snapshot needs beside.
+#[derive(Debug, Clone)]
+pub(crate) struct SnapshotTable {
+    /// As pgoutput describes it.
+    pub(crate) described: message::Relation,
+    /// What the catalogue says.
+    pub(crate) info: TableInfo,
+    /// The publication's row filter.
+    pub(crate) row_filter: Option<String>,
+    /// Its size in blocks.
+    pub(crate) blocks: u32,
+    /// Its rows, as the statistics estimate them; negative if unknown.
+    pub(crate) rows: f32,
+}
+
+/// Describes a table as the publication shows it; none if it is gone.
+pub(crate) async fn snapshot_table(
+    client: &Client,
+    name: &TableName,
+    publication: &str,
+    server_version: u32,
+) -> Result<Option<SnapshotTable>, SourceError> {
+    let error = |error: tokio_postgres::Error| {
+        let doing = format!(
+            "reading the catalogue of {:?}.{:?}",
+            name.schema, name.table
+        );
+        SourceError::query(doing, &error)
+    };
+    let table = client
+        .query_typed(
+            "SELECT c.oid, c.relreplident::text, c.reltuples, \
+             (pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int8)::int8 \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'r'",
+            &[(&name.schema, Type::TEXT), (&name.table, Type::TEXT)],
+        )
+        .await
+        .map_err(error)?;
+    let Some(table) = table.first() else {
+        return Ok(None);
+    };
+    let oid: u32 = table.get(0);
+    let blocks = table
+        .get::<_, Option<i64>>(3)
+        .and_then(|blocks| u32::try_from(blocks).ok());
+    let Some(blocks) = blocks else {
+        return Ok(None);
+    };
+
+    // Column lists and row filters exist from 15 on; generated columns are published from 18 on.
+    let (published, row_filter) = if server_version >= 150_000 {
+        let row = client
+            .query_typed(
+                "SELECT attnames::text[], rowfilter FROM pg_catalog.pg_publication_tables \
+                 WHERE pubname = $1 AND schemaname = $2 AND tablename = $3",
+                &[
+                    (&publication, Type::TEXT),
+                    (&name.schema, Type::TEXT),
+                    (&name.table, Type::TEXT),
+                ],
+            )
+            .await
+            .map_err(error)?;
+        match row.first() {
+            Some(row) => (
+                row.get::<_, Option<Vec<String>>>(0),
+                row.get::<_, Option<String>>(1),
+            ),
+            None => (None, None),
+        }
+    } else {
+        (None, None)
+    };
+    let columns = client
+        .query_typed(
+            "SELECT a.attname::text, a.atttypid, a.atttypmod, a.attgenerated::text <> '', coalesce( \
+               CASE c.relreplident WHEN 'f' THEN true \
+               WHEN 'd' THEN a.attnum = ANY ((SELECT i.indkey::int2[] FROM pg_catalog.pg_index i \
+                 WHERE i.indrelid = c.oid AND i.indisprimary)) \
+               WHEN 'i' THEN a.attnum = ANY ((SELECT i.indkey::int2[] FROM pg_catalog.pg_index i \
+                 WHERE i.indrelid = c.oid AND i.indisreplident)) END, false) \
+             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+             WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            &[(&oid, Type::OID)],
+        )
+        .await
+        .map_err(error)?;
+    let columns = columns.iter().filter_map(|row| {
+        let (name, generated): (String, bool) = (row.get(0), row.get(3));
+        let listed = published
+            .as_ref()
+            .is_none_or(|published| published.contains(&name));
+        (listed && (!generated || server_version >= 180_000 && published.is_some())).then(|| {
+            message::Column {
+                key: row.get(4),
+                name,
+                type_oid: row.get(1),
+                type_modifier: row.get(2),
+            }
+        })
+    });
+    let described = message::Relation {
+        xid: None,
+        id: RelationId(oid),
+        namespace: name.schema.clone(),
+        name: name.table.clone(),
+        replica_identity: match table.get::<_, String>(1).as_str() {
+            "n" => ReplicaIdentity::Nothing,
+            "f" => ReplicaIdentity::Full,
+            "i" => ReplicaIdentity::Index,
+            _ => ReplicaIdentity::Default,
+        },
+        columns: columns.collect(),
+    };
+    let info = table_info(client, &described).await?;
+    Ok(Some(SnapshotTable {
+        described,
+        info,
+        row_filter,
+        blocks,
+        rows: table.get(2),
+    }))
+}

@@ -1,0 +1,453 @@
+//! The replication stream: frames in, items out, in commit order.
+//!
+//! ```text
+//!  frames ─► decoder ─► items ─► outlet
+//!              │  ▲
+//!        stage ▼  │ at the commit
+//!           assembler (memory, then disk)
+//! ```
+//!
+//! While tables wait for their snapshot, the stream runs up to the anchor's point, leaves out those
+//! tables' changes (the snapshot shows them), hands over the rows, and goes on.
+
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_event::Relation;
+use adit_pgoutput::message::StreamCommit;
+use adit_pgoutput::{Decoder, Lsn, Output, ReplicationFrame};
+use adit_pipeline::{Assembler, Closed, Item, Outlet};
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_postgres::Client;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
+
+use crate::catalog::{matching_tables, table_info};
+use crate::error::SourceError;
+use crate::link::{Frame, LinkReader, ReplicationLink, ServerMessage};
+use crate::publication;
+use crate::slot;
+use crate::snapshot::{Anchor, Plan, read};
+use crate::source::{PostgresOptions, SnapshotMode};
+use crate::state::{State, TableName};
+
+/// How often tables that came or went are looked for, and the publication is checked.
+const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+/// How much of a message that cannot be decoded is shown: its kind, relation and lengths, and little
+/// of a row's values, which do not belong into logs.
+const WINDOW_BYTES: usize = 24;
+
+/// Why reading stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The pipeline takes no more items.
+    Closed,
+    /// All that was wanted has been handed over.
+    Finished,
+    /// Something failed.
+    Failed(SourceError),
+}
+
+impl From<Closed> for Stop {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl<E: Into<SourceError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Tables that wait for their snapshot.
+pub(crate) struct Hold {
+    pub(crate) tables: Vec<TableName>,
+    /// Readers may hold rows of these tables already.
+    pub(crate) resnapshot: bool,
+    /// The anchor's point is not before this.
+    pub(crate) floor: Lsn,
+    pub(crate) anchor: Anchoring,
+}
+
+/// The snapshot's anchor.
+pub(crate) enum Anchoring {
+    /// Being set up: the server waits for transactions that are open.
+    Pending(AbortOnDropHandle<Result<Anchor, SourceError>>),
+    Ready(Anchor),
+}
+
+/// Everything that one run of the stream needs.
+pub(crate) struct Stream<'a> {
+    pub(crate) options: &'a PostgresOptions,
+    pub(crate) reader: LinkReader,
+    pub(crate) client: Client,
+    pub(crate) server_version: u32,
+    pub(crate) out: Outlet,
+    pub(crate) asked: Arc<Notify>,
+    pub(crate) state: State,
+    pub(crate) hold: Option<Hold>,
+    /// Up to here the log has been handed over.
+    pub(crate) position: Lsn,
+    pub(crate) decoder: Decoder,
+    pub(crate) assembler: Assembler,
+    /// Relations of tables that wait for their snapshot.
+    pub(crate) held: HashSet<u64>,
+    /// Relations that were held and may have another shape than the snapshot showed.
+    pub(crate) unannounced: HashMap<u64, Arc<Relation>>,
+}
+
+impl Stream<'_> {
+    /// Reads until the pipeline ends or something fails; never returns `Ok`. Cancelling it loses nothing that the log
+    /// does not have.
+    pub(crate) async fn run(&mut self) -> Result<Infallible, Stop> {
+        let mut watch_at = Instant::now() + WATCH_INTERVAL;
+        loop {
+            while let Some(frame) = self.reader.try_next_buffered()? {
+                self.frame(frame).await?;
+            }
+            self.snapshot_due(self.position).await?;
+            self.out.flush().await?;
+            if self.options.snapshot.mode == SnapshotMode::Only && self.hold.is_none() {
+                return Err(Stop::Finished);
+            }
+            tokio::select! {
+                frame = self.reader.next() => {
+                    let frame = frame?.ok_or(SourceError::StreamEnded)?;
+                    self.frame(frame).await?;
+                }
+                () = anchored(&mut self.hold) => self.asked.notify_one(),
+                () = sleep_until(watch_at) => {
+                    watch_at = Instant::now() + WATCH_INTERVAL;
+                    self.watch().await?;
+                }
+            }
+        }
+    }
+
+    async fn frame(&mut self, frame: Frame) -> Result<(), Stop> {
+        let payload = match frame {
+            Frame::CopyData(payload) => payload,
+            Frame::Notice(notice) => return Ok(self.notice(&notice)?),
+            Frame::CopyDone => return Err(SourceError::StreamEnded.into()),
+        };
+        match ReplicationFrame::parse(payload)? {
+            ReplicationFrame::XLogData(data) => {
+                let window = data.data.clone();
+                let output = self.decoder.handle(data.data);
+                let output = output.map_err(|source| decode_error(data.start, &window, source))?;
+                self.output(output, data.start).await
+            }
+            ReplicationFrame::PrimaryKeepalive(keepalive) => {
+                if keepalive.reply_requested {
+                    self.asked.notify_one();
+                }
+                // Everything that was committed before this point has been received. Inside a
+                // transaction its end says it.
+                if !self.decoder.in_transaction() && keepalive.server_end > self.position {
+                    self.position = keepalive.server_end;
+                    let resume = self.position.to_string().into();
+                    self.out
+                        .send(Item::Progress {
+                            resume,
+                            state: None,
+                        })
+                        .await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Performs what a message means.
+    async fn output(&mut self, output: Output, lsn: Lsn) -> Result<(), Stop> {
+        // Most messages are changes, which are only passed on.
+        let item = match output {
+            Output::Change(change) => {
+                if !self.held.is_empty() && self.held.contains(&change.relation.id()) {
+                    return Ok(());
+                }
+                if !self.unannounced.is_empty()
+                    && let Some(relation) = self.unannounced.remove(&change.relation.id())
+                {
+                    let ordinal = change.ordinal;
+                    self.out.push(Item::Schema {
+                        relation,
+                        ordinal,
+                        resnapshot: false,
+                    });
+                }
+                Item::Change(change)
+            }
+            Output::Truncate(changes) => {
+                for change in changes {
+                    Box::pin(self.output(Output::Change(change), lsn)).await?;
+                }
+                return Ok(());
+            }
+            Output::Nothing => return Ok(()),
+            Output::Begin {
+                transaction,
+                commit_lsn,
+            } => {
+                self.snapshot_due(commit_lsn).await?;
+                Item::Begin(transaction)
+            }
+            Output::Schema { relation, ordinal } => {
+                if self.is_held(&relation) {
+                    self.held.insert(relation.id());
+                    return Ok(());
+                }
+                Item::Schema {
+                    relation,
+                    ordinal,
+                    resnapshot: false,
+                }
+            }
+            Output::Commit { end_lsn } => {
+                self.position = end_lsn;
+                Item::Commit {
+                    resume: end_lsn.to_string().into(),
+                }
+            }
+            Output::NeedTable(described) => {
+                let wanted = self
+                    .options
+                    .tables
+                    .matches(&described.namespace, &described.name);
+                let info = if wanted {
+                    Some(table_info(&self.client, &described).await?)
+                } else {
+                    None
+                };
+                let answer = self.decoder.table(info.as_ref());
+                let answer = answer.map_err(|source| decode_error(lsn, &Bytes::new(), source))?;
+                return Box::pin(self.output(answer, lsn)).await;
+            }
+            Output::Stage {
+                transaction,
+                part,
+                record,
+            } => {
+                self.assembler
+                    .append(u64::from(transaction.0), part.0, &record)?;
+                return Ok(());
+            }
+            Output::StreamAbort { transaction, part } => {
+                let transaction_id = u64::from(transaction.0);
+                if transaction == part {
+                    self.assembler.abort(transaction_id);
+                } else {
+                    self.assembler.abort_part(transaction_id, part.0);
+                }
+                return Ok(());
+            }
+            Output::StreamCommit(commit) => return Box::pin(self.staged(commit, lsn)).await,
+        };
+        Ok(self.out.send(item).await?)
+    }
+
+    /// Gives back a transaction that was staged and is now committed.
+    async fn staged(&mut self, commit: StreamCommit, lsn: Lsn) -> Result<(), Stop> {
+        let error = |source| decode_error(lsn, &Bytes::new(), source);
+        let mut records = self.assembler.take(u64::from(commit.xid.0))?;
+        let begin = self.decoder.begin_staged(&commit).map_err(error)?;
+        self.output(begin, lsn).await?;
+        let mut record = Vec::new();
+        while records.next(&mut record)? {
+            let bytes = Bytes::copy_from_slice(&record);
+            let output = self.decoder.staged(bytes.clone());
+            let output = output.map_err(|source| decode_error(lsn, &bytes, source))?;
+            self.output(output, lsn).await?;
+        }
+        let end = self.decoder.commit_staged().map_err(error)?;
+        self.output(end, lsn).await
+    }
+
+    /// Hands over the snapshot if the stream has reached its point with everything before `next`.
+    async fn snapshot_due(&mut self, next: Lsn) -> Result<(), Stop> {
+        let Some(hold) = &mut self.hold else {
+            return Ok(());
+        };
+        if next < hold.floor {
+            return Ok(());
+        }
+        if let Anchoring::Pending(task) = &mut hold.anchor {
+            hold.anchor = Anchoring::Ready(task.await??);
+        }
+        if let Anchoring::Ready(anchor) = &hold.anchor
+            && next < anchor.point
+        {
+            return Ok(());
+        }
+        let Some(Hold {
+            tables,
+            resnapshot,
+            anchor: Anchoring::Ready(anchor),
+            ..
+        }) = self.hold.take()
+        else {
+            return Ok(());
+        };
+        let point = anchor.point;
+        let plan = Plan {
+            tables: &tables,
+            publication: &self.options.publication,
+            server_version: self.server_version,
+            chunk_rows: self.options.snapshot.chunk_rows,
+            resnapshot,
+        };
+        read(anchor, plan, &mut self.out).await?;
+        self.state.pending.retain(|table| !tables.contains(table));
+        let held = self.held.drain();
+        let relations = held.filter_map(|id| Some((id, self.decoder.shape(id)?)));
+        self.unannounced = relations.collect();
+        let resume = point.to_string().into();
+        let state = Some(self.state.to_text());
+        Ok(self.out.send(Item::Progress { resume, state }).await?)
+    }
+
+    fn is_held(&self, relation: &Relation) -> bool {
+        self.hold.as_ref().is_some_and(|hold| {
+            let mut tables = hold.tables.iter();
+            tables.any(|t| t.schema == relation.schema() && t.table == relation.table())
+        })
+    }
+
+    /// Looks for tables that came, and whether the publication is still the same.
+    async fn watch(&mut self) -> Result<(), SourceError> {
+        let name = &self.options.publication;
+        let lost = |said: &str| SourceError::PublicationLost {
+            publication: name.clone(),
+            said: said.to_owned(),
+        };
+        let found = publication::read(&self.client, name).await?;
+        let found = found.ok_or_else(|| lost("it does not exist any more"))?;
+        if found.oid != self.state.publication {
+            return Err(lost("another one of the same name exists now"));
+        }
+        if self.hold.is_some() || self.decoder.in_transaction() {
+            return Ok(());
+        }
+        let wanted = matching_tables(&self.client, &self.options.tables).await?;
+        // A table that was dropped and created again is not in the publication any more.
+        let is_known =
+            |table: &TableName| self.state.captured.contains(table) && found.tables.contains(table);
+        let new: Vec<_> = wanted
+            .iter()
+            .filter(|table| !is_known(table))
+            .cloned()
+            .collect();
+        if new.is_empty() {
+            self.state.captured = wanted;
+            return Ok(());
+        }
+        info!(
+            tables = new.len(),
+            "tables were added; they are read and then streamed"
+        );
+        publication::ensure(&self.client, name, &wanted).await?;
+        self.state.captured = wanted;
+        if self.options.snapshot.mode != SnapshotMode::Never {
+            self.state.pending.extend(new.iter().cloned());
+            let hold = anchor_later(self.options, &self.client, new, true).await?;
+            self.hold = Some(hold);
+        }
+        let resume = self.position.to_string().into();
+        let state = Some(self.state.to_text());
+        // A closed pipeline is seen by the next item.
+        self.out.push(Item::Progress { resume, state });
+        Ok(())
+    }
+
+    fn notice(&self, notice: &ServerMessage) -> Result<(), SourceError> {
+        // PostgreSQL 18 leaves out changes of a publication that did not exist at that point of the
+        // log, and says so only here.
+        let about_publication = notice.message.contains(&self.options.publication);
+        if notice.severity == "WARNING" && about_publication {
+            return Err(SourceError::PublicationLost {
+                publication: self.options.publication.clone(),
+                said: notice.message.clone(),
+            });
+        }
+        if notice.severity == "WARNING" {
+            warn!(server = %notice, "the server warns");
+        } else {
+            debug!(server = %notice, "the server says");
+        }
+        Ok(())
+    }
+}
+
+/// Sets up an anchor beside the running stream: a temporary slot gives the exact point.
+pub(crate) async fn anchor_later(
+    options: &PostgresOptions,
+    client: &Client,
+    tables: Vec<TableName>,
+    resnapshot: bool,
+) -> Result<Hold, SourceError> {
+    let floor = client
+        .query_one(
+            "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
+             ELSE pg_catalog.pg_current_wal_insert_lsn() END)::text",
+            &[],
+        )
+        .await
+        .map_err(|error| SourceError::query("reading the position of the log", &error))?;
+    let floor = floor.get::<_, String>(0).parse().unwrap_or(Lsn(0));
+    let options = options.clone();
+    let task = tokio::spawn(async move {
+        let mut link = ReplicationLink::connect(&options.connect, &[]).await?;
+        let name = format!("{}_snapshot_{}", short(&options.slot), link.backend_pid());
+        let created = slot::create(&mut link, &name, true, false).await?;
+        let anchor = Anchor::open(&options.connect, &created, options.snapshot.workers).await?;
+        // The transactions hold the snapshot now; the slot goes with its connection.
+        link.close().await?;
+        Ok(anchor)
+    });
+    let anchor = Anchoring::Pending(AbortOnDropHandle::new(task));
+    Ok(Hold {
+        tables,
+        resnapshot,
+        floor,
+        anchor,
+    })
+}
+
+/// A slot's name has 63 characters at most; the suffix needs some of them.
+fn short(slot: &str) -> &str {
+    slot.get(..40).unwrap_or(slot)
+}
+
+/// Ends when an anchor that is being set up is ready; never, if there is none.
+async fn anchored(hold: &mut Option<Hold>) {
+    match hold {
+        Some(Hold {
+            anchor: Anchoring::Pending(task),
+            ..
+        }) if !task.is_finished() => {
+            // Its result is taken where it is needed; here only the end matters.
+            while !task.is_finished() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn decode_error(lsn: Lsn, bytes: &Bytes, source: adit_pgoutput::DecoderError) -> SourceError {
+    let window = bytes
+        .iter()
+        .take(WINDOW_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    SourceError::Decode {
+        lsn,
+        window,
+        source,
+    }
+}
