@@ -121,8 +121,8 @@ impl fmt::Debug for Position {
 
 /// The positions of one transaction or one snapshot: a prefix, and a number for each event.
 ///
-/// Schema events stand between row events and take no number: their token ends in `!`, which sorts
-/// behind the event before them and in front of the one after.
+/// Schema events stand between row events and take none of their numbers: their token is that of the
+/// event before them, `!` and a number of their own, which sorts in front of the event after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PositionSpace {
     prefix: Position,
@@ -175,19 +175,31 @@ impl PositionSpace {
         Ok(position)
     }
 
-    /// The position of a schema event that comes directly before the event `ordinal`.
+    /// The position of a schema event that comes before the event `ordinal` and behind `last`.
+    ///
+    /// Several of them may stand before one event (`TRUNCATE a, b`). They are numbered by what is
+    /// there already, so that one more never hides behind another.
     ///
     /// # Errors
-    /// When the index does not fit the digits.
-    pub fn schema(&self, ordinal: u64) -> Result<Position, PositionError> {
-        let mut position = match ordinal.checked_sub(1) {
+    /// When a number does not fit its digits.
+    pub fn schema(&self, ordinal: u64, last: Option<&Position>) -> Result<Position, PositionError> {
+        let mut base = match ordinal.checked_sub(1) {
             Some(before) => self.event(before)?,
             None => self.prefix,
         };
-        position.push(b"!")?;
-        Ok(position)
+        base.push(b"!")?;
+        let number = last.and_then(|last| last.as_str().strip_prefix(base.as_str()));
+        let number = number.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        Self {
+            prefix: base,
+            digits: SCHEMA_DIGITS,
+        }
+        .event(number.map_or(0, |number| number + 1))
     }
 }
+
+/// Digits behind the `!` of a schema event's position.
+const SCHEMA_DIGITS: u8 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -199,20 +211,34 @@ mod tests {
         let tx = PositionSpace::new("0000000000000100-", 8);
         let later = PositionSpace::new("00000000000001A0-", 8);
         let tokens = [
-            snapshot.schema(0),
+            snapshot.schema(0, None),
             snapshot.event(0),
-            snapshot.schema(1),
+            snapshot.schema(1, None),
             snapshot.event(1),
-            tx.schema(0),
+            tx.schema(0, None),
             tx.event(0),
-            tx.schema(1),
+            tx.schema(1, None),
             tx.event(1),
             tx.event(0xABCD_EF01),
-            later.schema(0),
+            later.schema(0, None),
             later.event(0),
         ]
         .map(Result::unwrap);
         assert!(tokens.windows(2).all(|w| w[0] < w[1]), "{tokens:?}");
+    }
+
+    #[test]
+    fn schema_events_before_the_same_event_are_numbered_behind_what_is_there() {
+        let tx = PositionSpace::new("0100-", 8);
+        let first = tx.schema(1, Some(&tx.event(0).unwrap())).unwrap();
+        let second = tx.schema(1, Some(&first)).unwrap();
+        assert_eq!(first.as_str(), "0100-00000000!0000");
+        assert_eq!(second.as_str(), "0100-00000000!0001");
+        assert_eq!(
+            tx.schema(2, Some(&second)).unwrap().as_str(),
+            "0100-00000001!0000"
+        );
+        assert!(second < tx.event(1).unwrap());
     }
 
     #[test]

@@ -149,7 +149,10 @@ impl Decoder {
     /// last.
     #[must_use]
     pub fn shape(&self, id: u64) -> Option<Arc<Relation>> {
-        let mut shapes = self.relations.values().filter_map(|known| known.relation.as_ref());
+        let mut shapes = self
+            .relations
+            .values()
+            .filter_map(|known| known.relation.as_ref());
         shapes.find(|relation| relation.id() == id).map(Arc::clone)
     }
 

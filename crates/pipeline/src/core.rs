@@ -272,11 +272,15 @@ impl Core {
             .transaction
             .as_ref()
             .ok_or(out_of_place("a schema", "outside a transaction"))?;
-        let position = transaction.positions.schema(ordinal)?;
+        let positions = transaction.positions;
         let known = self
             .announced
             .insert(key_of(&relation), relation.fingerprint());
-        if known == Some(relation.fingerprint()) && !resnapshot || !self.is_new(position)? {
+        if known == Some(relation.fingerprint()) && !resnapshot {
+            return Ok(());
+        }
+        let position = positions.schema(ordinal, self.last.as_ref())?;
+        if !self.is_new(position)? {
             return Ok(());
         }
         let ready = Ready::Event {

@@ -282,9 +282,9 @@ pub(crate) async fn snapshot_table(
             "SELECT a.attname::text, a.atttypid, a.atttypmod, a.attgenerated::text <> '', coalesce( \
                CASE c.relreplident WHEN 'f' THEN true \
                WHEN 'd' THEN a.attnum = ANY ((SELECT i.indkey::int2[] FROM pg_catalog.pg_index i \
-                 WHERE i.indrelid = c.oid AND i.indisprimary)) \
+                 WHERE i.indrelid = c.oid AND i.indisprimary)::int2[]) \
                WHEN 'i' THEN a.attnum = ANY ((SELECT i.indkey::int2[] FROM pg_catalog.pg_index i \
-                 WHERE i.indrelid = c.oid AND i.indisreplident)) END, false) \
+                 WHERE i.indrelid = c.oid AND i.indisreplident)::int2[]) END, false) \
              FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
              WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
             &[(&oid, Type::OID)],

@@ -222,7 +222,7 @@ fn a_schema_event_lists_the_columns() {
     columns[1].scale = Some(-2);
     let relation = Relation::new("public".into(), "t".into(), columns);
     let position = PositionSpace::new("00000000000000AB-", 8)
-        .schema(0)
+        .schema(0, None)
         .unwrap();
     let meta = SourceMeta {
         connector: "shop".into(),
@@ -245,6 +245,6 @@ fn a_schema_event_lists_the_columns() {
         .unwrap();
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        r#"{"op":"schema","schema":"public","table":"t","columns":[{"name":"id","type":"text","logical":"text","nullable":false,"key":0},{"name":"price","type":"text","logical":"text","nullable":true,"precision":10,"scale":-2,"labels":["a","b\""]}],"resnapshot":true,"source":{"connector":"shop","kind":"postgres","db":"db","pos":"00000000000000AB-!"},"ts":"1970-01-01T00:00:00.000000Z"}"#
+        r#"{"op":"schema","schema":"public","table":"t","columns":[{"name":"id","type":"text","logical":"text","nullable":false,"key":0},{"name":"price","type":"text","logical":"text","nullable":true,"precision":10,"scale":-2,"labels":["a","b\""]}],"resnapshot":true,"source":{"connector":"shop","kind":"postgres","db":"db","pos":"00000000000000AB-!0000"},"ts":"1970-01-01T00:00:00.000000Z"}"#
     );
 }

@@ -239,7 +239,7 @@ fn snapshot_rows_sort_between_the_log_before_and_after_the_consistent_point() {
         .event(u64::from(u32::MAX))
         .unwrap();
     let first = snapshot_positions(point).event(0).unwrap();
-    let after = transaction_positions(point).schema(0).unwrap();
+    let after = transaction_positions(point).schema(0, None).unwrap();
     assert_eq!(first.as_str(), "000000000A0000FFr000000000000");
     assert!(before < first && first < after);
 }

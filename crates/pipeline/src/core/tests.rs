@@ -107,11 +107,34 @@ fn a_schema_event_comes_before_the_change_that_needs_it_and_only_when_the_shape_
     assert_eq!(
         due(&mut core),
         [
-            "1 0001-! schema",
+            "1 0001-!0000 schema",
             "2 0001-00000000",
-            "3 0001-00000000! schema",
+            "3 0001-00000000!0000 schema",
             "4 0001-00000001 last",
             "5 0002-00000000 last",
+        ]
+    );
+}
+
+#[test]
+fn several_shapes_before_one_change_have_positions_of_their_own() {
+    let mut core = fresh();
+    feed(
+        &mut core,
+        [
+            begin(1),
+            schema("t", 0),
+            schema("u", 0),
+            change(0),
+            commit(1),
+        ],
+    );
+    assert_eq!(
+        due(&mut core),
+        [
+            "1 0001-!0000 schema",
+            "2 0001-!0001 schema",
+            "3 0001-00000000 last"
         ]
     );
 }
@@ -265,9 +288,9 @@ fn a_schema_event_that_was_ready_when_the_source_was_lost_comes_again() {
     assert_eq!(
         due(&mut core),
         [
-            "2 0001-00000000! schema",
+            "2 0001-00000000!0000 schema",
             "3 0001-00000001",
-            "4 0001-00000001! schema",
+            "4 0001-00000001!0000 schema",
             "5 0001-00000002 last"
         ]
     );
