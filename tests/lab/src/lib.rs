@@ -5,7 +5,8 @@
 //! that cannot be had is an error and never a skipped test.
 //!
 //! [`Postgres`] and [`Nats`] are the servers, [`Proxy`] the faulty network between them and the code under test,
-//! [`wait_for`] the way to wait without sleeping.
+//! [`wait_for`] the way to wait without sleeping. [`Daemon`] is the program under test, [`Workload`] what is written to the
+//! database meanwhile, and [`checker`] proves that the stream then tells the same.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -22,6 +23,7 @@
 //! # }
 //! ```
 
+mod daemon;
 mod folder;
 mod once;
 mod package;
@@ -31,14 +33,18 @@ mod program;
 mod user;
 mod wait;
 
+pub mod checker;
 pub mod nats;
 pub mod pg;
 pub mod proxy;
 pub mod tls;
+pub mod workload;
 
+pub use daemon::Daemon;
 pub use folder::root;
 pub use nats::Nats;
 pub use pg::Postgres;
 pub use process::Detached;
 pub use proxy::{Direction, Proxy};
 pub use wait::wait_for;
+pub use workload::Workload;

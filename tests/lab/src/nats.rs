@@ -117,7 +117,8 @@ impl Nats {
     ///
     /// It does not end in time.
     pub async fn stop(&mut self) -> Result<()> {
-        self.process.stop("TERM", STOP_WITHIN).await
+        self.process.stop("TERM", STOP_WITHIN).await?;
+        Ok(())
     }
 
     /// Kills it with SIGKILL; when this returns it is gone. [`Self::restart`] brings it back.

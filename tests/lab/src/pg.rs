@@ -165,7 +165,8 @@ impl Postgres {
     ///
     /// It does not end in time.
     pub async fn stop(&mut self) -> Result<()> {
-        self.process.stop("INT", STOP_WITHIN).await
+        self.process.stop("INT", STOP_WITHIN).await?;
+        Ok(())
     }
 
     /// Kills it and its children with SIGKILL; when this returns none of them runs. [`Self::restart`] brings it back.

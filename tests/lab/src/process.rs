@@ -177,21 +177,34 @@ impl Process {
         self.signal_all("CONT").await
     }
 
-    /// Sends `signal` to the server alone and waits until it has ended.
-    pub(crate) async fn stop(&mut self, signal: &'static str, deadline: Duration) -> Result<()> {
+    /// Sends `signal` to the server alone and waits until it has ended: how it did, if it ran at all.
+    pub(crate) async fn stop(
+        &mut self,
+        signal: &'static str,
+        deadline: Duration,
+    ) -> Result<Option<ExitStatus>> {
         let Some(server) = &mut self.server else {
-            return Ok(());
+            return Ok(None);
         };
         let pid = server.id().to_string();
         shell("kill \"-$1\" \"$2\"", &[signal, &pid])?;
         let end = Instant::now() + deadline;
-        while server.try_wait()?.is_none() {
+        let status = loop {
+            if let Some(status) = server.try_wait()? {
+                break status;
+            }
             if Instant::now() > end {
                 bail!("the server did not end within {deadline:?} after SIG{signal}");
             }
             sleep(LOOK_EVERY).await;
-        }
-        self.forget_server()
+        };
+        self.forget_server()?;
+        Ok(Some(status))
+    }
+
+    /// The server's process id, if it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
     }
 
     /// Leaves the server running for good; the only way to keep it beyond this process.

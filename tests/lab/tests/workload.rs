@@ -1,0 +1,62 @@
+//! What the writers say that they wrote is what the database's log holds, also when the server is killed.
+
+use std::time::Duration;
+
+use adit_lab::workload::{Options, Witness};
+use adit_lab::{Postgres, Workload, pg, wait_for};
+use anyhow::Result;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_tells_what_the_log_holds_although_the_server_is_killed() -> Result<()> {
+    for version in [pg::Version::V13, pg::Version::V17] {
+        let mut server = Postgres::start(version).await?;
+        let mut options = Options::new(7);
+        options.pause_max = Duration::from_millis(5);
+        options.rows_max = 5_000;
+        options.initial_rows = 500;
+        Witness::start(&server.client("postgres").await?).await?;
+        Workload::prepare(&server, "postgres", &options).await?;
+        let workload = Workload::start(&server, "postgres", &options);
+        workload.allow_truncates();
+        for transactions in [200_i64, 400, 600] {
+            wait_for("transactions", Duration::from_secs(60), async || {
+                let client = server.client("postgres").await?;
+                let row = client.query_one("select count(*) from ledger", &[]).await?;
+                Ok(row.get::<_, i64>(0) > transactions)
+            })
+            .await?;
+            server.kill().await?;
+            server.restart().await?;
+        }
+        let written = workload.finish().await?;
+        assert!(
+            written.commits >= 600 && written.rollbacks > 20,
+            "{written:?}"
+        );
+        assert_eq!(written.largest, 5_000);
+
+        let client = server.client("postgres").await?;
+        // A truncation is one line, whatever the number of its tables.
+        let counted = "with line as (select xid::text, case when data like '%: TRUNCATE:%' then \
+             (length(data) - length(replace(data, ', ', ''))) / 2 + 1 when data like 'table %' then 1 else 0 end as changes \
+             from pg_logical_slot_peek_changes('witness', null, null)), \
+             tx as (select xid, sum(changes) - 1 as changes from line group by xid) \
+             select ledger.writer, ledger.counter, ledger.changes, tx.changes::bigint \
+             from tx full join ledger using (xid) where writer is distinct from 0 and tx.changes is distinct from ledger.changes";
+        let wrong = client.query(counted, &[]).await?;
+        let wrong: Vec<(Option<i32>, Option<i64>, Option<i64>, Option<i64>)> = wrong
+            .iter()
+            .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
+            .collect();
+        // What only the log has wrote no rows: settings, statistics, the slot itself.
+        let wrong: Vec<_> = wrong
+            .iter()
+            .filter(|(writer, ..)| writer.is_some())
+            .collect();
+        assert!(wrong.is_empty(), "{version}: {wrong:?}");
+        let listed = Witness::transactions(&client).await?.len() as u64;
+        // The first rows and the marker are not the writers'.
+        assert_eq!(listed, written.commits + 2, "{version}");
+    }
+    Ok(())
+}
