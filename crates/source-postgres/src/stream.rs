@@ -35,8 +35,9 @@ use crate::snapshot::{Anchor, Plan, read};
 use crate::source::{PostgresOptions, SnapshotMode};
 use crate::state::{State, TableName};
 
-/// How often tables that came or went are looked for, and the publication is checked.
-const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+/// How often tables that came or went are looked for, and the publication is checked, where
+/// heartbeats are not more frequent.
+const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(30);
 /// How much of a message that cannot be decoded is shown: its kind, relation and lengths, and little
 /// of a row's values, which do not belong into logs.
 const WINDOW_BYTES: usize = 24;
@@ -105,7 +106,8 @@ impl Stream<'_> {
     /// Reads until the pipeline ends or something fails; never returns `Ok`. Cancelling it loses nothing that the log
     /// does not have.
     pub(crate) async fn run(&mut self) -> Result<Infallible, Stop> {
-        let mut watch_at = Instant::now() + WATCH_INTERVAL;
+        let watch_interval = self.options.heartbeat.min(WATCH_INTERVAL_MAX);
+        let mut watch_at = Instant::now() + watch_interval;
         loop {
             while let Some(frame) = self.reader.try_next_buffered()? {
                 self.frame(frame).await?;
@@ -122,7 +124,7 @@ impl Stream<'_> {
                 }
                 () = anchored(&mut self.hold) => self.asked.notify_one(),
                 () = sleep_until(watch_at) => {
-                    watch_at = Instant::now() + WATCH_INTERVAL;
+                    watch_at = Instant::now() + watch_interval;
                     self.watch().await?;
                 }
             }
