@@ -1,0 +1,207 @@
+//! Puts the parts together: the only place that names which source, sink and store there are.
+
+mod standby;
+mod tail;
+
+use std::time::Duration;
+
+use adit_event::{Connector as Kind, SourceMeta};
+use adit_pipeline::{Finding, RunError, RunOptions, chain, retry};
+use adit_sink_nats::{Acquired, Lease, Nats, NatsCheckpoints, NatsSink, delete_stream};
+use adit_source_postgres::PostgresSource;
+use anyhow::{Context, bail};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::Connector;
+
+pub(crate) use self::tail::tail;
+
+use self::standby::{Holder, Turn};
+
+/// A supervisor gives ten seconds between the signal and the kill.
+const STOP_MAX: Duration = Duration::from_millis(9_500);
+
+/// Runs all connectors until `stop`.
+///
+/// # Errors
+/// The first connector that cannot go on; the others are stopped cleanly before this returns.
+pub(crate) async fn run(
+    connectors: Vec<Connector>,
+    accept_truncated: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let alone = connectors.len() == 1;
+    let holder = Holder::new();
+    let mut running = JoinSet::new();
+    for connector in connectors {
+        let (holder, stop) = (holder.clone(), stop.clone());
+        // A thread for each connector's loop; its connections live on the runtime's threads.
+        let runtime = Handle::current();
+        running.spawn_blocking(move || {
+            let run = Box::pin(supervise(&connector, accept_truncated, &holder, &stop));
+            runtime
+                .block_on(run)
+                .with_context(|| format!("connector {:?}", connector.name))
+        });
+    }
+    let mut first = Ok(());
+    loop {
+        let ended = tokio::select! {
+            ended = running.join_next() => ended,
+            () = overdue(&stop) => {
+                warn!("the stop took too long; what was not confirmed is published at the next start");
+                break;
+            }
+        };
+        let Some(ended) = ended else { break };
+        let result = ended
+            .context("running a connector")
+            .and_then(|result| result);
+        if let Err(error) = result {
+            if !alone {
+                error!(
+                    error = format!("{error:#}"),
+                    "a connector cannot go on; the others are stopped"
+                );
+            }
+            first = first.and(Err(error));
+            stop.cancel();
+        }
+    }
+    if first.is_ok() {
+        info!("stopped");
+    }
+    first
+}
+
+/// When a stop that was asked for should long have ended.
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(STOP_MAX).await;
+}
+
+/// Runs one connector whenever it is our turn.
+async fn supervise(
+    connector: &Connector,
+    accept_truncated: bool,
+    holder: &Holder,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let name = &connector.name;
+    let connect = async || Nats::connect(&connector.nats).await;
+    let Some(nats) = retry(name, "connecting to nats", stop, connect).await? else {
+        return Ok(());
+    };
+    let meta = meta(connector);
+    loop {
+        let Some(mut turn) = standby::wait(connector, &nats, holder, stop).await? else {
+            return Ok(());
+        };
+        let open = async || NatsCheckpoints::open(&nats, &meta, connector.nats.replicas).await;
+        let Some(store) = retry(name, "opening the key-value buckets", stop, open).await? else {
+            turn.end(name).await;
+            return Ok(());
+        };
+        let sink = async || {
+            let config = connector.nats.clone();
+            NatsSink::new(
+                nats.clone(),
+                config,
+                &meta,
+                connector.values,
+                holder.instance(),
+            )
+        };
+        let Some(sink) = retry(name, "preparing the sink", stop, sink).await? else {
+            turn.end(name).await;
+            return Ok(());
+        };
+        let source = PostgresSource::new(connector.source.clone());
+        let options = RunOptions {
+            name: name.clone(),
+            confirm_lag: connector.confirm_lag,
+            accept_truncated,
+        };
+        let stop_turn = stop.child_token();
+        let run = adit_pipeline::run(source, sink, store, options, stop_turn.clone());
+        tokio::pin!(run);
+        let result = tokio::select! {
+            result = &mut run => result,
+            () = turn.lost(name) => {
+                stop_turn.cancel();
+                if let Err(error) = run.await {
+                    warn!(connector = %name, error = chain(&error), "stopping after the lease was lost");
+                }
+                continue;
+            }
+        };
+        turn.end(name).await;
+        return result;
+    }
+}
+
+/// Looks at everything that `run` needs.
+pub(crate) async fn check(connector: Connector) -> Vec<Finding> {
+    adit_source_postgres::check(&connector.source).await
+}
+
+/// Removes what adit created for a connector; says what that was.
+///
+/// # Errors
+/// When the connector is running, or a server does not let us.
+pub(crate) async fn remove(connector: &Connector, stream: bool) -> anyhow::Result<Vec<String>> {
+    let name = &connector.name;
+    let holder = Holder::new();
+    let nats = Nats::connect(&connector.nats)
+        .await
+        .with_context(|| format!("connector {name:?}: connecting to nats"))?;
+    let lease = Lease::acquire(&nats, name, holder.instance(), connector.nats.replicas)
+        .await
+        .with_context(|| format!("connector {name:?}: taking the lease"))?;
+    let lease = match lease {
+        Acquired::Ours(lease) => lease,
+        Acquired::HeldBy(other) => bail!(
+            "connector {name:?} is running (its lease is held by {other}): stop it first; a lease ends {} s after a crash",
+            adit_sink_nats::LEASE_TTL.as_secs()
+        ),
+    };
+    let mut turn = Turn::new(lease);
+    let result = remove_all(connector, &nats, stream).await;
+    turn.end(name).await;
+    result.with_context(|| format!("connector {name:?}"))
+}
+
+async fn remove_all(
+    connector: &Connector,
+    nats: &Nats,
+    stream: bool,
+) -> anyhow::Result<Vec<String>> {
+    let mut removed = adit_source_postgres::remove(&connector.source)
+        .await
+        .context("removing slot and publication")?;
+    let store = NatsCheckpoints::open(nats, &meta(connector), connector.nats.replicas)
+        .await
+        .context("opening the key-value buckets")?;
+    store.remove().await.context("removing the checkpoint")?;
+    removed.push(format!("checkpoint and schemas of {:?}", connector.name));
+    if stream {
+        let stream = &connector.nats.stream;
+        delete_stream(nats, stream)
+            .await
+            .context("deleting the stream")?;
+        removed.push(format!("stream {stream:?}"));
+    }
+    Ok(removed)
+}
+
+fn meta(connector: &Connector) -> SourceMeta {
+    SourceMeta {
+        connector: connector.name.clone(),
+        kind: Kind::Postgres,
+        database: connector.source.connect.database().to_owned(),
+    }
+}

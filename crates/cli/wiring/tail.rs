@@ -1,0 +1,101 @@
+//! A connector without NATS: from the database to standard output.
+
+use std::error::Error;
+use std::time::Duration;
+
+use adit_pipeline::{Backoff, RunOptions, chain};
+use adit_source_postgres::{PostgresSource, SnapshotMode};
+use anyhow::Context;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::meta;
+use super::standby::random;
+use crate::config::Connector;
+use crate::stdout::{Memory, Stdout, StdoutError, wait_until_unread};
+
+/// What is created must be removed within the time that a supervisor gives after a signal.
+const CLEAN_MAX: Duration = Duration::from_secs(5);
+
+/// Prints the events of a connector's source until `stop`, or until nobody reads them.
+///
+/// The slot is temporary: the server drops it with the connection. The publication is created
+/// under a name of its own and dropped at the end, unless `keep_publication`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) async fn tail(
+    mut connector: Connector,
+    snapshot: bool,
+    keep_publication: bool,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let unique = format!("adit_tail_{:016x}", random());
+    let source = &mut connector.source;
+    source.slot.clone_from(&unique);
+    source.temporary_slot = true;
+    source.snapshot.mode = if snapshot {
+        SnapshotMode::Initial
+    } else {
+        SnapshotMode::Never
+    };
+    if !keep_publication {
+        source.publication.clone_from(&unique);
+    }
+    let options = RunOptions {
+        name: connector.name.clone(),
+        confirm_lag: Duration::ZERO,
+        accept_truncated: false,
+    };
+    let unread = stop.clone();
+    tokio::task::spawn_blocking(move || match wait_until_unread() {
+        Ok(()) => unread.cancel(),
+        Err(error) => debug!(%error, "standard output is not watched"),
+    });
+    let sink = Stdout::new(&meta(&connector), connector.values);
+    let source = PostgresSource::new(connector.source.clone());
+    let run = adit_pipeline::run(source, sink, Memory::default(), options, stop.clone());
+    let result = Box::pin(run).await;
+    if !keep_publication {
+        clean(&connector).await;
+    }
+    match result {
+        Err(error) if reader_gone(&error) => Ok(()),
+        Err(error) => {
+            Err(error).with_context(|| format!("tail of database {:?}", meta(&connector).database))
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+async fn clean(connector: &Connector) {
+    let publication = &connector.source.publication;
+    let mut why = "the server did not answer in time".to_owned();
+    let removal = async {
+        let mut backoff = Backoff::new();
+        // The server takes a moment to notice that the connection with the temporary slot is gone.
+        while let Err(error) = adit_source_postgres::remove(&connector.source).await {
+            why = chain(&error);
+            sleep(backoff.pause()).await;
+        }
+    };
+    if timeout(CLEAN_MAX, removal).await.is_err() {
+        warn!(
+            error = why,
+            "a publication may be left behind: drop publication if exists {publication}"
+        );
+    }
+}
+
+/// Whether the error is only that the reader of our output has enough.
+fn reader_gone(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(StdoutError::Closed)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
