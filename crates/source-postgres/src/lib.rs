@@ -11,8 +11,8 @@ mod copy;
 mod error;
 mod feedback;
 pub mod link;
+mod preflight;
 mod publication;
-
 mod quote;
 mod removal;
 mod slot;
@@ -25,6 +25,7 @@ mod tls;
 
 pub use config::ConnectConfig;
 pub use error::SourceError;
+pub use preflight::check;
 pub use removal::remove;
 pub use source::{PostgresOptions, PostgresSource, SnapshotMode, SnapshotOptions};
 pub use tables::{TableFilter, TableFilterError};
