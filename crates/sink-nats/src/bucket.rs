@@ -104,6 +104,20 @@ impl Bucket {
         }
     }
 
+    /// Whether there is such a bucket; creates none.
+    pub(crate) async fn exists(nats: &Nats, name: &str) -> Result<bool, Error> {
+        let stream = format!("KV_{name}");
+        let doing = format!("looking at bucket {name:?}");
+        match nats
+            .api::<serde_json::Value>(&format!("STREAM.INFO.{stream}"), &json!({}), &doing)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Failure::Api(error)) if error.err_code == code::STREAM_NOT_FOUND => Ok(false),
+            Err(failure) => Err(failure.into_error(&doing, &stream)),
+        }
+    }
+
     /// The value of a key and its revision.
     pub(crate) async fn get(&self, key: &str) -> Result<Entry, Error> {
         let doing = format!("reading key {key:?} of bucket {:?}", self.name);

@@ -14,8 +14,8 @@ use crate::{
     subject::{decode_key, encode_key},
 };
 
-const CHECKPOINTS: &str = "adit_checkpoints";
-const SCHEMAS: &str = "adit_schemas";
+pub(crate) const CHECKPOINTS: &str = "adit_checkpoints";
+pub(crate) const SCHEMAS: &str = "adit_schemas";
 /// Header that says which shape a stored schema event tells.
 const FINGERPRINT: &str = "Adit-Fingerprint";
 /// Shapes that are read at the same time at a start.

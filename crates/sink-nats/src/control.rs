@@ -93,6 +93,36 @@ impl Nats {
         self.client.new_inbox()
     }
 
+    /// The server we are connected to, for people.
+    pub(crate) fn describe(&self) -> String {
+        let info = self.client.server_info();
+        format!(
+            "NATS {} at {}, messages of up to {} KiB",
+            info.version,
+            self.server,
+            info.max_payload >> 10
+        )
+    }
+
+    /// Whether we may publish to a subject: asks in a way that no stream stores anything, and that who listens without a stream sees
+    /// as an empty message.
+    ///
+    /// # Errors
+    /// [`Error::Permission`] when we may not.
+    pub(crate) async fn probe(&self, subject: &str) -> Result<(), Error> {
+        let doing = format!("asking whether {subject:?} may be published to");
+        let mut headers = HeaderMap::new();
+        // No stream has such a name, so that each refuses the message.
+        headers.insert("Nats-Expected-Stream", "adit.check");
+        match self
+            .publish::<serde_json::Value>(subject, headers, Vec::new(), &doing)
+            .await
+        {
+            Ok(_) | Err(Failure::Api(_) | Failure::NoResponders) => Ok(()),
+            Err(Failure::Other(error)) => Err(error),
+        }
+    }
+
     /// Whether the connection is up just now.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{bucket::Bucket, control::Nats, error::Error, subject::encode_key};
 
-const BUCKET: &str = "adit_leases";
+pub(crate) const BUCKET: &str = "adit_leases";
 /// A lease that is not renewed for this long is anybody's.
 pub const LEASE_TTL: Duration = Duration::from_secs(10);
 /// So that two renewals may fail.

@@ -51,6 +51,8 @@ struct StreamConfig {
 #[derive(Debug, Deserialize)]
 struct StreamState {
     last_seq: u64,
+    #[serde(default)]
+    messages: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +122,75 @@ pub(crate) async fn ensure(
         },
         max_message: u64::try_from(info.config.max_msg_size).unwrap_or(u64::MAX),
     })
+}
+
+/// What `check` sees of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// There is none.
+    Missing,
+    /// It can be used.
+    Fit {
+        messages: u64,
+        max_age: Option<Duration>,
+    },
+}
+
+/// Looks whether the stream is fit, or could be created, and changes nothing.
+pub(crate) async fn look(
+    nats: &Nats,
+    config: &NatsConfig,
+    subjects: &[String],
+) -> Result<Presence, Error> {
+    let doing = format!("looking at stream {:?}", config.stream);
+    let info = match info(nats, &config.stream, &doing).await {
+        Ok(info) => info,
+        Err(Failure::Api(error)) if error.err_code == code::STREAM_NOT_FOUND => {
+            check_overlap(nats, config, subjects).await?;
+            return Ok(Presence::Missing);
+        }
+        Err(failure) => return Err(failure.into_error(&doing, &config.stream)),
+    };
+    check(&info.config, config, subjects)?;
+    Ok(Presence::Fit {
+        messages: info.state.messages,
+        max_age: u64::try_from(info.config.max_age)
+            .ok()
+            .filter(|nanos| *nanos > 0)
+            .map(Duration::from_nanos),
+    })
+}
+
+/// Refuses when another stream takes some of the subjects already.
+async fn check_overlap(
+    nats: &Nats,
+    config: &NatsConfig,
+    subjects: &[String],
+) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Names {
+        streams: Option<Vec<String>>,
+    }
+    for subject in subjects {
+        let doing = format!("looking for other streams that take {subject:?}");
+        let names = match nats
+            .api::<Names>("STREAM.NAMES", &json!({"subject": subject}), &doing)
+            .await
+        {
+            Ok(names) => names.streams.unwrap_or_default(),
+            // The right to list streams is not needed to run.
+            Err(Failure::Other(Error::Permission { .. })) => return Ok(()),
+            Err(failure) => return Err(failure.into_error(&doing, &config.stream)),
+        };
+        if let Some(other) = names.first() {
+            return Err(Error::StreamRefused {
+                stream: config.stream.clone(),
+                why: format!("does not exist and cannot be created: stream {other:?} takes {subject} already"),
+                fix: "change nats.subject, or that stream's subjects, or set nats.stream to it if it is meant".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Reads how the stream ends, from its leader. With `settle`, waits until the end has stopped moving.
@@ -318,7 +389,7 @@ fn check(found: &StreamConfig, config: &NatsConfig, subjects: &[String]) -> Resu
     Ok(())
 }
 
-fn no_jetstream() -> Error {
+pub(crate) fn no_jetstream() -> Error {
     Error::NoJetStream {
         place: "on the server",
         fix: "start it with -js, or add a jetstream block to its configuration",
