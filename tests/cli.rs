@@ -1,7 +1,8 @@
 //! The binary as its user meets it: usage, exit codes, what is said and what is never said.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -188,7 +189,7 @@ fn servers_that_are_not_there_fail_the_check_with_1() {
         text.lines()
             .filter(|line| line.starts_with("FAIL  shop: "))
             .count()
-            >= 1,
+            >= 2,
         "{text}"
     );
     assert!(!text.contains("s3cr3t"), "{text}");
@@ -205,4 +206,48 @@ fn servers_that_are_not_there_fail_the_check_with_1() {
             .iter()
             .any(|one| one["verdict"] == "FAIL")
     );
+}
+
+/// Starts `run` against servers that are not there, and waits until it has said so as JSON.
+fn retrying() -> (Child, BufReader<impl Read>) {
+    let source = format!("postgres://adit@{NOWHERE}/shop");
+    let nats = format!("nats://{NOWHERE}");
+    let mut adit = Command::new(env!("CARGO_BIN_EXE_adit"))
+        .args(["run", "--source", &source, "--nats", &nats])
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(adit.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["message"], "connecting to nats failed");
+    assert_eq!(line["connector"], "shop");
+    assert!(
+        !line["retry_in_ms"].is_null() && line["error"].is_string(),
+        "{line}"
+    );
+    (adit, log)
+}
+
+#[test]
+fn a_signal_ends_a_run_cleanly_even_while_it_retries() {
+    for signal in ["-TERM", "-INT"] {
+        let (mut adit, mut log) = retrying();
+        let kill = Command::new("kill")
+            .args([signal, &adit.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        assert_eq!(adit.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).unwrap();
+        for line in rest.lines() {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                "{line}"
+            );
+        }
+        assert!(rest.contains("\"message\":\"stopped\""), "{rest}");
+    }
 }

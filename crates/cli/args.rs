@@ -88,7 +88,7 @@ pub(crate) struct TailArgs {
     /// Print the rows that are there already, then the changes.
     #[arg(long)]
     pub(crate) snapshot: bool,
-    /// Use this existing publication and leave it; otherwise one is created and removed at the end.
+    /// Read through this publication and leave it; otherwise one is created and removed at the end.
     #[arg(long, value_name = "NAME")]
     pub(crate) publication: Option<String>,
 }

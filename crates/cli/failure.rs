@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use adit_pipeline::chain;
+
 /// Exit code: a check failed, or a run ended on an error that retrying cannot mend.
 pub(crate) const FAILED: u8 = 1;
 /// Exit code: bad usage or configuration.
@@ -22,7 +24,7 @@ impl Failure {
 
     /// The paragraph to print.
     pub(crate) fn paragraph(&self) -> Option<String> {
-        self.error.as_ref().map(|error| format!("{error:#}"))
+        self.error.as_ref().map(|error| chain(error.as_ref()))
     }
 }
 

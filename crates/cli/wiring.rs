@@ -64,7 +64,7 @@ pub(crate) async fn run(
         if let Err(error) = result {
             if !alone {
                 error!(
-                    error = format!("{error:#}"),
+                    error = chain(error.as_ref()),
                     "a connector cannot go on; the others are stopped"
                 );
             }
@@ -146,7 +146,9 @@ async fn supervise(
 
 /// Looks at everything that `run` needs.
 pub(crate) async fn check(connector: Connector) -> Vec<Finding> {
-    adit_source_postgres::check(&connector.source).await
+    let mut findings = adit_source_postgres::check(&connector.source).await;
+    findings.extend(adit_sink_nats::check(&connector.nats, &meta(&connector)).await);
+    findings
 }
 
 /// Removes what adit created for a connector; says what that was.

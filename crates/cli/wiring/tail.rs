@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use adit_pipeline::{Backoff, RunOptions, chain};
+use adit_pipeline::{Backoff, Classify, Disposition, RunOptions, chain};
 use adit_source_postgres::{PostgresSource, SnapshotMode};
 use anyhow::Context;
 use tokio::time::{sleep, timeout};
@@ -15,8 +15,8 @@ use super::standby::random;
 use crate::config::Connector;
 use crate::stdout::{Memory, Stdout, StdoutError, wait_until_unread};
 
-/// What is created must be removed within the time that a supervisor gives after a signal.
-const CLEAN_MAX: Duration = Duration::from_secs(5);
+/// With the stop before it this stays within the ten seconds that a supervisor gives.
+const CLEAN_MAX: Duration = Duration::from_secs(3);
 
 /// Prints the events of a connector's source until `stop`, or until nobody reads them.
 ///
@@ -57,8 +57,16 @@ pub(crate) async fn tail(
     let source = PostgresSource::new(connector.source.clone());
     let run = adit_pipeline::run(source, sink, Memory::default(), options, stop.clone());
     let result = Box::pin(run).await;
-    if !keep_publication {
-        clean(&connector).await;
+    if !keep_publication
+        && let Some(why) = clean(&connector).await
+        // A database that did not let us in has nothing to be cleaned.
+        && !result.as_ref().is_err_and(|error| chain(error).ends_with(&why))
+    {
+        let publication = &connector.source.publication;
+        warn!(
+            error = why,
+            "a publication may be left behind: drop publication if exists {publication}"
+        );
     }
     match result {
         Err(error) if reader_gone(&error) => Ok(()),
@@ -69,23 +77,23 @@ pub(crate) async fn tail(
     }
 }
 
-async fn clean(connector: &Connector) {
-    let publication = &connector.source.publication;
+/// Removes the publication; says why, if that was not possible.
+async fn clean(connector: &Connector) -> Option<String> {
     let mut why = "the server did not answer in time".to_owned();
     let removal = async {
         let mut backoff = Backoff::new();
-        // The server takes a moment to notice that the connection with the temporary slot is gone.
         while let Err(error) = adit_source_postgres::remove(&connector.source).await {
             why = chain(&error);
-            sleep(backoff.pause()).await;
+            // The server takes a moment to notice that the connection with the slot is gone.
+            match error.disposition() {
+                Disposition::Retry => sleep(backoff.pause()).await,
+                Disposition::Halt => return false,
+            }
         }
+        true
     };
-    if timeout(CLEAN_MAX, removal).await.is_err() {
-        warn!(
-            error = why,
-            "a publication may be left behind: drop publication if exists {publication}"
-        );
-    }
+    let removed = timeout(CLEAN_MAX, removal).await.unwrap_or(false);
+    (!removed).then_some(why)
 }
 
 /// Whether the error is only that the reader of our output has enough.

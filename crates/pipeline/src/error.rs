@@ -89,15 +89,39 @@ impl Default for Backoff {
     }
 }
 
-/// An error with its causes in one line: `doing this: because of that: said the server`.
+/// An error with its causes in one line: `doing this: because of that: said the server`. A cause that
+/// the text ends with already is not said again.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Said(&'static str, #[source] Option<Box<Said>>);
+
+    #[test]
+    fn a_chain_says_each_cause_once() {
+        let refused = || Some(Box::new(Said("refused", None)));
+        let io = Said("io error: refused", refused());
+        assert_eq!(
+            chain(&Said("connecting", Some(Box::new(io)))),
+            "connecting: io error: refused"
+        );
+        assert_eq!(chain(&Said("connecting", refused())), "connecting: refused");
+    }
 }
