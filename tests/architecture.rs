@@ -1,5 +1,11 @@
 //! Who may know whom, as `crates/README.md` draws it: invariants I1 and I8.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in its helpers"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
