@@ -137,6 +137,12 @@ impl Outlet {
         self.items.push(item);
     }
 
+    /// Whether nothing was collected.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Whether the batch is to be passed on before the next item.
     #[must_use]
     pub const fn is_full(&self) -> bool {

@@ -20,6 +20,7 @@ use adit_pgoutput::message::StreamCommit;
 use adit_pgoutput::{Decoder, Lsn, Output, ReplicationFrame};
 use adit_pipeline::{Assembler, Closed, Item, Outlet};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_postgres::Client;
@@ -38,6 +39,9 @@ use crate::state::{State, TableName};
 /// How often tables that came or went are looked for, and the publication is checked, where
 /// heartbeats are not more frequent.
 const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// The server sends a packet for each row. What comes first after a pause is handed over at once; then
+/// rows are gathered for this long, so that under load a read, a hand-over and a wake-up serve many.
+const GATHER: Duration = Duration::from_millis(1);
 /// How much of a message that cannot be decoded is shown: its kind, relation and lengths, and little
 /// of a row's values, which do not belong into logs.
 const WINDOW_BYTES: usize = 24;
@@ -108,12 +112,21 @@ impl Stream<'_> {
     pub(crate) async fn run(&mut self) -> Result<Infallible, Stop> {
         let watch_interval = self.options.heartbeat.min(WATCH_INTERVAL_MAX);
         let mut watch_at = Instant::now() + watch_interval;
+        let mut gathered_at = Instant::now();
         loop {
-            while let Some(frame) = self.reader.try_next_buffered()? {
-                self.frame(frame).await?;
-            }
+            self.buffered().await?;
             self.snapshot_due(self.position).await?;
-            self.out.flush().await?;
+            if !self.out.is_empty() {
+                if Instant::now() < gathered_at {
+                    sleep_until(gathered_at).await;
+                    if let Some(frame) = self.reader.next().now_or_never() {
+                        self.frame(frame?.ok_or(SourceError::StreamEnded)?).await?;
+                        self.buffered().await?;
+                    }
+                }
+                self.out.flush().await?;
+                gathered_at = Instant::now() + GATHER;
+            }
             if self.options.snapshot.mode == SnapshotMode::Only && self.hold.is_none() {
                 return Err(Stop::Finished);
             }
@@ -129,6 +142,14 @@ impl Stream<'_> {
                 }
             }
         }
+    }
+
+    /// Takes all frames that have been read already.
+    async fn buffered(&mut self) -> Result<(), Stop> {
+        while let Some(frame) = self.reader.try_next_buffered()? {
+            self.frame(frame).await?;
+        }
+        Ok(())
     }
 
     async fn frame(&mut self, frame: Frame) -> Result<(), Stop> {
