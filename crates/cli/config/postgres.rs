@@ -21,7 +21,7 @@ const WORKERS_DEFAULT: u64 = 4;
 const WORKERS_MOST: u64 = 64;
 const CHUNK_ROWS_DEFAULT: u64 = 20_000;
 const CHUNK_ROWS_MOST: u64 = 100_000_000;
-/// A heartbeat writes to the log; more often helps nobody.
+/// The catalogue is looked at as often, which is work for the server.
 const HEARTBEAT_LEAST: Duration = Duration::from_secs(1);
 
 /// Reads where the database is; none if that cannot be used, which has been reported then.
