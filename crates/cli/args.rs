@@ -88,8 +88,9 @@ pub(crate) struct TailArgs {
     /// Print the rows that are there already, then the changes.
     #[arg(long)]
     pub(crate) snapshot: bool,
-    /// Read through this publication and leave it; otherwise one is created and removed at the end.
-    #[arg(long, value_name = "NAME")]
+    /// Read through this publication, which has the tables that --tables names, and leave it;
+    /// otherwise one is created and removed at the end.
+    #[arg(long, value_name = "NAME", requires = "tables")]
     pub(crate) publication: Option<String>,
 }
 
