@@ -14,7 +14,7 @@ use std::{env, fs};
 use serde_json::Value;
 
 /// Every package of ours, and the whole list of those that it may depend on.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("adit-decode", &[]),
     ("adit-event", &[]),
     ("adit-pgoutput", &["adit-decode", "adit-event"]),
@@ -34,6 +34,16 @@ const EDGES: [(&str, &[&str]); 8] = [
         ],
     ),
     ("adit-lab", &[]),
+    (
+        "adit-bench",
+        &[
+            "adit-event",
+            "adit-lab",
+            "adit-pgoutput",
+            "adit-pipeline",
+            "adit-sink-nats",
+        ],
+    ),
 ];
 
 /// Packages that only turn bytes into values: they can be tested without any server.
@@ -87,7 +97,7 @@ const OWNERS: [(&str, &[&str]); 5] = [
     ("postgres-protocol", &["adit-source-postgres"]),
     ("tokio-postgres", &["adit-source-postgres", "adit-lab"]),
     ("toml", &["adit"]),
-    ("clap", &["adit", "adit-lab"]),
+    ("clap", &["adit", "adit-bench", "adit-lab"]),
 ];
 
 struct Package {

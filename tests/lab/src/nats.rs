@@ -85,6 +85,12 @@ impl Nats {
         self.process.folder()
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
     /// What it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
