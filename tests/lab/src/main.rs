@@ -1,6 +1,10 @@
 //! `cargo lab`: the lab for people.
 
+mod cargo;
 mod command;
+mod demo;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -15,6 +19,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Let a small shop change in a throw-away PostgreSQL, and show its events arrive from NATS.
+    Demo(command::demo::Arguments),
+    /// Fetch every server and pass all tests.
+    Test(command::test::Arguments),
+    /// Measure adit against pg_recvlogical and against what NATS can take.
+    Bench(command::bench::Arguments),
     /// Start servers and leave them running until `cargo lab down`.
     Up(command::up::Arguments),
     /// Stop every server that `cargo lab up` left running, and remove its data.
@@ -24,8 +34,21 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(arguments) => command::demo::run(arguments).await,
+        Command::Test(arguments) => command::test::run(&arguments),
+        Command::Bench(arguments) => command::bench::run(&arguments),
         Command::Up(arguments) => command::up::run(arguments).await,
         Command::Down => command::down::run(),
         Command::Fetch => command::fetch::run(),
