@@ -139,8 +139,17 @@ async fn supervise(
                 continue;
             }
         };
-        turn.end(name).await;
-        return result;
+        match result {
+            // What looks like an error of the stream or the store is the other's work.
+            Err(error) if turn.is_taken(connector, &nats, holder).await => warn!(
+                connector = %name, error = chain(&error),
+                "another process has taken the lease: stopped here and standing by"
+            ),
+            result => {
+                turn.end(name).await;
+                return result;
+            }
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::config::Connector;
 
 /// How often a process that stands by asks whether it is its turn.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Whoever holds the lease matters for one decision only, which is not put off for long.
+const ASK_MAX: Duration = Duration::from_secs(2);
 /// A lease that cannot be given back ends by itself, so nobody waits long for that.
 const RELEASE_MAX: Duration = Duration::from_secs(1);
 
@@ -120,6 +122,25 @@ impl Turn {
                     sleep(ASK_EVERY).await;
                 }
             }
+        }
+    }
+
+    /// Asks whether somebody else has the lease, as after a process was stopped for a while.
+    pub(crate) async fn is_taken(
+        &mut self,
+        connector: &Connector,
+        nats: &Nats,
+        holder: &Holder,
+    ) -> bool {
+        let (name, replicas) = (&connector.name, connector.nats.replicas);
+        let ask = Lease::acquire(nats, name, holder.instance(), replicas);
+        match timeout(ASK_MAX, ask).await {
+            Ok(Ok(Acquired::HeldBy(_))) => true,
+            Ok(Ok(Acquired::Ours(lease))) => {
+                self.lease = Some(lease);
+                false
+            }
+            Ok(Err(_)) | Err(_) => false,
         }
     }
 
