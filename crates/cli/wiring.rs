@@ -96,61 +96,66 @@ async fn supervise(
     let Some(nats) = retry(name, "connecting to nats", stop, connect).await? else {
         return Ok(());
     };
-    let meta = meta(connector);
     loop {
         let Some(mut turn) = standby::wait(connector, &nats, holder, stop).await? else {
             return Ok(());
         };
-        let open = async || NatsCheckpoints::open(&nats, &meta, connector.nats.replicas).await;
-        let Some(store) = retry(name, "opening the key-value buckets", stop, open).await? else {
-            turn.end(name).await;
-            return Ok(());
-        };
-        let sink = async || {
-            let config = connector.nats.clone();
-            NatsSink::new(
-                nats.clone(),
-                config,
-                &meta,
-                connector.values,
-                holder.instance(),
-            )
-        };
-        let Some(sink) = retry(name, "preparing the sink", stop, sink).await? else {
-            turn.end(name).await;
-            return Ok(());
-        };
-        let source = PostgresSource::new(connector.source.clone());
-        let options = RunOptions {
-            name: name.clone(),
-            confirm_lag: connector.confirm_lag,
+        let work = work(
+            connector,
             accept_truncated,
-        };
-        let stop_turn = stop.child_token();
-        let run = adit_pipeline::run(source, sink, store, options, stop_turn.clone());
-        tokio::pin!(run);
-        let result = tokio::select! {
-            result = &mut run => result,
-            () = turn.lost(name) => {
-                stop_turn.cancel();
-                if let Err(error) = run.await {
-                    warn!(connector = %name, error = chain(&error), "stopping after the lease was lost");
-                }
-                continue;
-            }
-        };
-        match result {
-            // What looks like an error of the stream or the store is the other's work.
-            Err(error) if turn.is_taken(connector, &nats, holder).await => warn!(
-                connector = %name, error = chain(&error),
-                "another process has taken the lease: stopped here and standing by"
-            ),
-            result => {
-                turn.end(name).await;
-                return result;
-            }
+            &nats,
+            holder,
+            &mut turn,
+            stop.child_token(),
+        );
+        let result = Box::pin(work).await;
+        // What looks like an error of the stream or of the store may be the other's work.
+        let taken =
+            turn.is_lost() || result.is_err() && turn.is_taken(connector, &nats, holder).await;
+        if !taken {
+            turn.end(name).await;
+            return result;
         }
+        let error = result.as_ref().err().map(|error| chain(error));
+        warn!(connector = %name, error, "another process has taken the lease: stopped here");
     }
+}
+
+/// Runs one connector until `stop`, or until somebody else has the lease.
+async fn work(
+    connector: &Connector,
+    accept_truncated: bool,
+    nats: &Nats,
+    holder: &Holder,
+    turn: &mut Turn,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let name = &connector.name;
+    let meta = meta(connector);
+    let open = async || NatsCheckpoints::open(nats, &meta, connector.nats.replicas).await;
+    let Some(store) = retry(name, "opening the key-value buckets", &stop, open).await? else {
+        return Ok(());
+    };
+    let sink = async || {
+        let (nats, config) = (nats.clone(), connector.nats.clone());
+        NatsSink::new(nats, config, &meta, connector.values, holder.instance())
+    };
+    let Some(sink) = retry(name, "preparing the sink", &stop, sink).await? else {
+        return Ok(());
+    };
+    let source = PostgresSource::new(connector.source.clone());
+    let options = RunOptions {
+        name: name.clone(),
+        confirm_lag: connector.confirm_lag,
+        accept_truncated,
+    };
+    let run = adit_pipeline::run(source, sink, store, options, stop.clone());
+    tokio::pin!(run);
+    tokio::select! {
+        result = &mut run => return result,
+        () = turn.lost(name) => stop.cancel(),
+    }
+    run.await
 }
 
 /// Looks at everything that `run` needs.

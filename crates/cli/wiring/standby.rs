@@ -106,10 +106,6 @@ impl Turn {
         loop {
             match lease.keep().await {
                 Error::Conflict { .. } => {
-                    warn!(
-                        connector,
-                        "another process has taken the lease: stopping here and standing by"
-                    );
                     self.lease = None;
                     return;
                 }
@@ -123,6 +119,11 @@ impl Turn {
                 }
             }
         }
+    }
+
+    /// Whether [`Turn::lost`] has seen that somebody else has the lease.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.lease.is_none()
     }
 
     /// Asks whether somebody else has the lease, as after a process was stopped for a while.
