@@ -12,6 +12,7 @@ use async_nats::{
 };
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
 
 use crate::{
     auth::Login,
@@ -23,12 +24,18 @@ use crate::{
 /// A server that is asked something answers within this; a leader election takes about a second.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pauses between attempts to connect again: the first, and the longest.
+const RECONNECT_DELAY: Duration = Duration::from_millis(50);
+const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(2);
+
 /// A connection for everything but publishing events: stream, buckets, lease. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Nats {
     client: Client,
     /// The last thing that the server complained about: a refused permission is only told there.
     complaint: Arc<Mutex<Option<String>>>,
+    /// Counts disconnections: what was asked before one is never answered.
+    disconnections: watch::Receiver<u64>,
     server: String,
 }
 
@@ -71,7 +78,8 @@ impl Nats {
     /// Whatever keeps us from logging in; see [`Error::is_transient`].
     pub async fn connect(config: &NatsConfig) -> Result<Self, Error> {
         let complaint = Arc::new(Mutex::new(None));
-        let options = options(config, Arc::clone(&complaint))?;
+        let (disconnected, disconnections) = watch::channel(0);
+        let options = options(config, Arc::clone(&complaint), disconnected)?;
         let addresses: Vec<String> = config
             .servers
             .iter()
@@ -81,11 +89,33 @@ impl Nats {
         let client = Box::pin(options.connect(addresses))
             .await
             .map_err(|error| connect_error(error, &server))?;
-        Ok(Self {
+        let nats = Self {
             client,
             complaint,
+            disconnections,
             server,
-        })
+        };
+        nats.require_jetstream(&config.stream).await?;
+        Ok(nats)
+    }
+
+    /// Tells a server without JetStream from one that only has no leader just now, which later requests cannot: a server with JetStream
+    /// serves its API before it lets clients in. Asks about a stream that may or may not be there, which our user has to be allowed.
+    async fn require_jetstream(&self, stream: &str) -> Result<(), Error> {
+        const DOING: &str = "asking for JetStream";
+        let verb = format!("STREAM.INFO.{stream}");
+        match self
+            .api::<serde_json::Value>(&verb, &serde_json::json!({}), DOING)
+            .await
+        {
+            Err(Failure::NoResponders) => Err(crate::stream::no_jetstream()),
+            Err(Failure::Api(error)) => match error.on_request(DOING, stream) {
+                error @ Error::NoJetStream { .. } => Err(error),
+                _ => Ok(()),
+            },
+            Err(Failure::Other(error)) => Err(error),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// A subject below which nobody else gets replies.
@@ -164,14 +194,32 @@ impl Nats {
         body: Vec<u8>,
         doing: &str,
     ) -> Result<T, Failure> {
+        let disconnected = || {
+            Failure::Other(Error::Disconnected {
+                server: self.server.clone(),
+                why: format!("while {doing}"),
+            })
+        };
+        let mut disconnections = self.disconnections.clone();
+        disconnections.mark_unchanged();
+        if !self.is_connected() {
+            return Err(disconnected());
+        }
         self.set_complaint(None);
-        let result = match headers {
-            Some(headers) => {
-                self.client
-                    .request_with_headers(subject.to_owned(), headers, body.into())
-                    .await
+        let asking = async {
+            match headers {
+                Some(headers) => {
+                    self.client
+                        .request_with_headers(subject.to_owned(), headers, body.into())
+                        .await
+                }
+                None => self.client.request(subject.to_owned(), body.into()).await,
             }
-            None => self.client.request(subject.to_owned(), body.into()).await,
+        };
+        let result = tokio::select! {
+            biased;
+            result = asking => result,
+            _ = disconnections.changed() => return Err(disconnected()),
         };
         let message = result.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => Failure::NoResponders,
@@ -245,6 +293,7 @@ impl Nats {
 fn options(
     config: &NatsConfig,
     complaint: Arc<Mutex<Option<String>>>,
+    disconnected: watch::Sender<u64>,
 ) -> Result<ConnectOptions, Error> {
     let mut options = ConnectOptions::new()
         .name("adit control")
@@ -252,8 +301,15 @@ fn options(
         .request_timeout(Some(REQUEST_TIMEOUT))
         .custom_inbox_prefix(&config.inbox_prefix)
         .retain_servers_order()
+        .reconnect_delay_callback(|attempts| {
+            let doublings = u32::try_from(attempts).unwrap_or(u32::MAX).min(10);
+            RECONNECT_DELAY_MAX.min(RECONNECT_DELAY * 2_u32.pow(doublings))
+        })
         .event_callback(move |event| {
             let complaint = Arc::clone(&complaint);
+            if matches!(event, Event::Disconnected) {
+                disconnected.send_modify(|count| *count += 1);
+            }
             async move {
                 match event {
                     Event::ServerError(ServerError::Other(text)) => {
@@ -304,7 +360,7 @@ fn connect_error(error: async_nats::ConnectError, server: &str) -> Error {
                 answer: error.to_string(),
             }
         }
-        ConnectErrorKind::Tls => Error::Tls {
+        kind if kind == ConnectErrorKind::Tls || tls::is_tls_error(&error) => Error::Tls {
             server,
             source: io::Error::other(error),
         },

@@ -329,7 +329,17 @@ impl Link {
         let name = ServerName::try_from(self.server.host.clone())
             .map_err(|error| failed(io::Error::other(error)))?;
         let connector = TlsConnector::from(Arc::new(tls::client_config(&config.tls)?));
-        let tls = connector.connect(name, tcp).await.map_err(failed)?;
+        let tls = connector.connect(name, tcp).await.map_err(|error| {
+            if tls::is_tls_error(&error) {
+                failed(error)
+            } else {
+                // Cut in the middle of the handshake: a matter of the network.
+                Error::Connect {
+                    server: self.server.to_string(),
+                    source: error,
+                }
+            }
+        })?;
         self.stream = Stream::Tls(Box::new(tls));
         Ok(self)
     }

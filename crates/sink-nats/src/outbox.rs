@@ -372,9 +372,21 @@ impl Outbox {
         self.drop_chunks();
     }
 
-    /// Begins a new connection: nothing has been sent on it.
+    /// Begins a new connection: nothing has been sent on it, and it has a [`Self::subscription`] of its own.
     pub(crate) fn restart(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.rewind();
+    }
+
+    /// Forgets everything; the next message gets the sequence `next`.
+    pub(crate) fn clear(&mut self, next: u64) {
+        self.acknowledge(self.next_sequence().saturating_sub(1));
+        self.rewind();
+        self.first = next;
+    }
+
+    /// Nothing has been released or sent.
+    fn rewind(&mut self) {
         self.released = 0;
         self.released_bytes = 0;
         self.unreleased_size_max = self
@@ -386,13 +398,6 @@ impl Outbox {
         self.sent = 0;
         self.sent_bytes = 0;
         self.due.clear();
-    }
-
-    /// Forgets everything; the next message gets the sequence `next`.
-    pub(crate) fn clear(&mut self, next: u64) {
-        self.acknowledge(self.next_sequence().saturating_sub(1));
-        self.restart();
-        self.first = next;
     }
 
     fn write_reply(&mut self, index: usize, n: usize, op: u8, mode: Mode) {

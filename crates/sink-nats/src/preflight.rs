@@ -155,7 +155,11 @@ async fn permissions(nats: &Nats, subjects: &[String], connector: &str) -> Vec<F
         .map(|subject| subject.replace(['*', '>'], "adit-check"));
     let mut key = String::new();
     encode_key(connector, &mut key);
-    let values = BUCKETS.map(|bucket| format!("$KV.{bucket}.{key}"));
+    let values = [
+        format!("$KV.{}.{key}", lease::BUCKET),
+        format!("$KV.{}.{key}", checkpoint::CHECKPOINTS),
+        format!("$KV.{}.{key}.adit-check.adit-check", checkpoint::SCHEMAS),
+    ];
     let mut findings = Vec::new();
     for subject in events.chain(values) {
         if let Err(error) = nats.probe(&subject).await {

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     outbox::Publication,
     publish::Publisher,
-    stream::{self, StreamTail},
+    stream::{self, StreamMessage, StreamTail},
     subject::{SubjectNames, SubjectTemplate, encode_token},
 };
 
@@ -28,6 +28,8 @@ pub struct NatsSink {
     found: bool,
     /// Whether a message was handed over; from then on the tail must be ours.
     started: bool,
+    /// Messages up to this one were found to be ours without having been acknowledged.
+    seen: u64,
 }
 
 impl NatsSink {
@@ -59,6 +61,7 @@ impl NatsSink {
             subject: String::new(),
             found: false,
             started: false,
+            seen: 0,
             nats,
             config,
         })
@@ -79,47 +82,53 @@ impl NatsSink {
         )
     }
 
-    /// The pipeline compares positions; that the message is from this very process only we can tell. Another process of the same connector
-    /// writes the same positions.
-    fn check_writer(&self, tail: &StreamTail) -> Result<(), Error> {
-        let acknowledged = self.publisher.outbox().first_sequence() - 1;
+    /// Whether everything that was stored without our hearing of it is ours.
+    ///
+    /// The chain alone does not tell. A foreign message in the place of ours makes the server refuse our own, but the ones behind it fit
+    /// again and are stored, so that an event would be missing under a tail that is ours. So each of them is looked at: it must be of this
+    /// very process (another process of the same connector writes the same positions) and hold what we sent for that place. There are
+    /// never more than the window holds.
+    async fn check_ours(&mut self, tail: &StreamTail) -> Result<(), Error> {
+        let (outbox, writer) = (self.publisher.outbox(), self.writer.as_str());
+        let acknowledged = outbox.first_sequence() - 1;
+        let stream = &self.config.stream;
         if !self.started || tail.last_seq == acknowledged {
             return Ok(());
         }
-        let stream = self.config.stream.clone();
         if tail.last_seq < acknowledged {
             return Err(Error::Regressed {
-                stream,
+                stream: stream.clone(),
                 last: tail.last_seq,
                 acknowledged,
             });
         }
-        let Some(message) = tail
-            .message
-            .as_ref()
-            .filter(|message| message.seq == tail.last_seq)
-        else {
+        let ours = |message: &StreamMessage| {
+            message.writer.as_deref() == Some(writer)
+                && outbox.identity(message.seq).is_some_and(|(position, n)| {
+                    message.n == Some(n)
+                        && message
+                            .position
+                            .is_some_and(|found| found.as_bytes() == position)
+                })
+        };
+        let foreign = match &tail.message {
+            Some(message) if message.seq > acknowledged && !ours(message) => Some(message.clone()),
+            _ => {
+                let unheard =
+                    acknowledged.max(self.seen) + 1..=tail.last_seq.min(outbox.next_sequence());
+                stream::first_foreign(&self.nats, stream, unheard, &mut self.seen, ours).await?
+            }
+        };
+        let Some(message) = foreign else {
             return Ok(());
         };
-        let ours = self.publisher.outbox().identity(message.seq);
-        let same = message.writer.as_deref() == Some(&self.writer)
-            && ours.is_some_and(|(position, n)| {
-                message.n == Some(n)
-                    && message
-                        .position
-                        .is_some_and(|found| found.as_bytes() == position)
-            });
-        if same {
-            return Ok(());
-        }
-        let writer = message
+        let found = message
             .writer
-            .clone()
             .unwrap_or_else(|| "a program that is not adit".to_owned());
         Err(Error::Fenced {
-            stream,
+            stream: stream.clone(),
             sequence: message.seq,
-            writer,
+            writer: found,
             ours: self.writer.clone(),
         })
     }
@@ -135,7 +144,7 @@ impl Sink for NatsSink {
         self.publisher.set_stream(found.mode, found.max_message);
         self.publisher.connect().await?;
         let tail = stream::tail(&self.nats, &self.config.stream, true).await?;
-        self.check_writer(&tail)?;
+        self.check_ours(&tail).await?;
         Ok(Tail {
             seq: tail.last_seq,
             created: tail.created,

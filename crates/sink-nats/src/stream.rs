@@ -1,9 +1,12 @@
 //! The stream: created if it is missing, refused if it cannot keep the promise, and asked for its tail.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use adit_event::Position;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::stream::iter;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::sleep;
@@ -22,6 +25,8 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 const TAIL_SETTLE: Duration = Duration::from_millis(50);
 /// A tail that still moves after this many readings is somebody else's work.
 const TAIL_READINGS_MAX: usize = 100;
+/// Messages that are read at the same time.
+const READS_MAX: usize = 64;
 /// `invalid JSON`: what servers that check requests strictly say about a field they do not know.
 const INVALID_JSON: u32 = 10025;
 
@@ -162,11 +167,7 @@ pub(crate) async fn look(
 }
 
 /// Refuses when another stream takes some of the subjects already.
-async fn check_overlap(
-    nats: &Nats,
-    config: &NatsConfig,
-    subjects: &[String],
-) -> Result<(), Error> {
+async fn check_overlap(nats: &Nats, config: &NatsConfig, subjects: &[String]) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Names {
         streams: Option<Vec<String>>,
@@ -442,22 +443,67 @@ pub(crate) async fn last_by_subject(
     }
 }
 
+/// The message with that sequence, from the leader; none if it is not there any more.
+async fn by_sequence(
+    nats: &Nats,
+    stream: &str,
+    seq: u64,
+    doing: &str,
+) -> Result<Option<StreamMessage>, Error> {
+    let verb = format!("STREAM.MSG.GET.{stream}");
+    match nats.api::<Got>(&verb, &json!({"seq": seq}), doing).await {
+        Ok(got) => read_headers(&got.message, doing).map(Some),
+        Err(Failure::Api(error)) if error.err_code == code::MESSAGE_NOT_FOUND => Ok(None),
+        Err(failure) => Err(failure.into_error(doing, stream)),
+    }
+}
+
+/// Looks at every message of `range` in order until one is there that `ours` does not know as ours, and returns that. `seen` is moved
+/// along, so that a look that is broken off need not begin again.
+pub(crate) async fn first_foreign(
+    nats: &Nats,
+    stream: &str,
+    range: RangeInclusive<u64>,
+    seen: &mut u64,
+    ours: impl Fn(&StreamMessage) -> bool,
+) -> Result<Option<StreamMessage>, Error> {
+    let doing = format!("looking for foreign messages in stream {stream:?}");
+    let doing = doing.as_str();
+    let reads = range.map(|seq| async move {
+        by_sequence(nats, stream, seq, doing)
+            .await
+            .map(|message| (seq, message))
+    });
+    let mut reads = iter(reads).buffered(READS_MAX);
+    while let Some((seq, message)) = reads.try_next().await? {
+        if let Some(message) = message.filter(|message| !ours(message)) {
+            return Ok(Some(message));
+        }
+        *seen = seq;
+    }
+    Ok(None)
+}
+
 async fn last_message(
     nats: &Nats,
     stream: &str,
     doing: &str,
 ) -> Result<Option<StreamMessage>, Error> {
-    let Some(stored) = last_by_subject(nats, stream, ">", doing).await? else {
-        return Ok(None);
-    };
+    match last_by_subject(nats, stream, ">", doing).await? {
+        Some(stored) => read_headers(&stored, doing).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn read_headers(stored: &Stored, doing: &str) -> Result<StreamMessage, Error> {
     let headers = decode(stored.hdrs.as_deref(), doing)?;
     let headers = String::from_utf8_lossy(&headers);
-    Ok(Some(StreamMessage {
+    Ok(StreamMessage {
         seq: stored.seq,
         position: header(&headers, "Adit-Pos").and_then(|text| Position::parse(text).ok()),
         n: header(&headers, "Adit-N").and_then(|text| text.parse().ok()),
         writer: header(&headers, "Adit-Writer").map(str::to_owned),
-    }))
+    })
 }
 
 /// Decodes a base64 field of the API.

@@ -29,6 +29,25 @@ pub(crate) fn client_config(tls: &TlsConfig) -> Result<ClientConfig, Error> {
     }
 }
 
+/// Whether a failed connection is about certificates or the TLS protocol itself, and not about the network under it.
+pub(crate) fn is_tls_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An I/O error shows the error inside it as text, and only the cause of that as its source.
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| is_tls_error(inner)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn roots(tls: &TlsConfig) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     match &tls.ca_file {
