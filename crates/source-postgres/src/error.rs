@@ -225,6 +225,22 @@ impl SourceError {
         }
     }
 
+    /// Recognizes, in what ended the stream, that the publication is gone: servers up to 17 then refuse to
+    /// decode the next change, with undefined_object (42704).
+    pub(crate) fn with_publication(self, publication: &str) -> Self {
+        match self {
+            Self::Link(ConnectError::Server { message, .. })
+                if message.code == "42704" && message.message.contains(publication) =>
+            {
+                Self::PublicationLost {
+                    publication: publication.to_owned(),
+                    said: message.message,
+                }
+            }
+            other => other,
+        }
+    }
+
     /// Whether a new snapshot would mend it.
     pub(crate) const fn needs_snapshot(&self) -> bool {
         matches!(
@@ -234,7 +250,12 @@ impl SourceError {
     }
 }
 
+/// What to do about a query that the server refuses.
 fn hint(message: &ServerMessage) -> String {
+    // insufficient_privilege
+    if message.code == "42501" {
+        return "; grant the missing right: `adit check` names it".to_owned();
+    }
     message
         .hint
         .as_ref()

@@ -99,7 +99,8 @@ impl Source for PostgresSource {
             () = stop.cancelled() => return Ok(()),
             session = Session::open(&self.options, cx.stored.as_ref(), cx.last) => session?,
         };
-        session.stream(&self.options, cx).await
+        let streamed = session.stream(&self.options, cx).await;
+        streamed.map_err(|error| error.with_publication(&self.options.publication))
     }
 }
 
@@ -149,8 +150,6 @@ impl Session {
         check_wal_level(&client).await?;
         let status_period = status_period(&client, options.heartbeat).await?;
 
-        let wanted = matching_tables(&client, &options.tables).await?;
-        let publication = publication::ensure(&client, &options.publication, &wanted).await?;
         let last = last.as_ref().map(adit_event::Position::as_str);
         let resumed = match stored {
             None => None,
@@ -160,6 +159,9 @@ impl Session {
             check_identity(&mut link, &server, &state.identity, last).await?;
         }
         check_end(&server, last)?;
+        // Only now: on the wrong server nothing is created.
+        let wanted = matching_tables(&client, &options.tables).await?;
+        let publication = publication::ensure(&client, &options.publication, &wanted).await?;
 
         let placed = if options.temporary_slot {
             None

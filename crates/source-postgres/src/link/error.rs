@@ -230,6 +230,8 @@ pub(crate) fn sqlstate_is_transient(code: &str) -> bool {
     match code {
         // in use: another walsender, not yet timed out, holds the slot
         "55006"
+        // configuration_limit_exceeded: all slots in use, until one is dropped
+        | "53400"
         // lock_not_available, query_canceled (by a timeout of the server)
         | "55P03" | "57014"
         // admin_shutdown, crash_shutdown, cannot_connect_now,
@@ -237,9 +239,9 @@ pub(crate) fn sqlstate_is_transient(code: &str) -> bool {
         | "57P01" | "57P02" | "57P03" | "57P05"
         // transaction aborted by concurrency
         | "40001" | "40P01" => true,
-        // Of the classes below: a protocol violation, a limit of the server's
-        // configuration (no free slot), and a WAL file that is gone stay so.
-        "08P01" | "53400" | "58P01" => false,
+        // Of the classes below: a protocol violation, and a WAL file that is
+        // gone stay so.
+        "08P01" | "58P01" => false,
         // connection exceptions; too many connections, out of memory, disk
         // full; system errors
         _ => matches!(code.get(..2), Some("08" | "53" | "58")),
@@ -260,7 +262,9 @@ fn advice(message: &ServerMessage) -> String {
         "53300" => {
             "raise max_connections or max_wal_senders on the server, or close other connections; adit tries again"
         }
-        "53400" => "raise max_replication_slots on the server, or drop slots that are not used",
+        "53400" => {
+            "raise max_replication_slots on the server, or drop slots that are not used; adit tries again"
+        }
         "55006" => {
             "another connection uses it, perhaps one that is not yet timed out (wal_sender_timeout); adit tries again"
         }
@@ -324,7 +328,8 @@ mod tests {
     #[test]
     fn what_heals_by_itself_is_transient() {
         for code in [
-            "57P01", "57P02", "57P03", "53300", "53100", "08006", "08001", "55006", "58030",
+            "57P01", "57P02", "57P03", "53300", "53100", "08006", "08001", "55006", "53400",
+            "58030",
         ] {
             assert!(refused(code).is_transient(), "{code}");
         }
@@ -340,8 +345,7 @@ mod tests {
     #[test]
     fn what_somebody_has_to_mend_is_not_transient() {
         for code in [
-            "28P01", "28000", "3D000", "42501", "42704", "55000", "08P01", "53400", "58P01", "",
-            "é8",
+            "28P01", "28000", "3D000", "42501", "42704", "55000", "08P01", "58P01", "", "é8",
         ] {
             assert!(!refused(code).is_transient(), "{code}");
         }

@@ -55,7 +55,7 @@ async fn missing(ask: &Question<'_>, wanted: &[TableName]) -> Found {
     }
     Ok(vec![if lacking.is_empty() {
         let detail = format!(
-            "{name} does not exist, run creates it for {} tables",
+            "{name} does not exist, run creates it (tables: {})",
             wanted.len()
         );
         Finding::ok(SUBJECT, detail)
@@ -85,7 +85,7 @@ async fn existing(ask: &Question<'_>, found: &Publication, wanted: &[TableName])
             .iter()
             .filter(|table| !wanted.contains(table))
             .count();
-        let mut detail = format!("{name} has all {} tables", wanted.len());
+        let mut detail = format!("{name} has every table that matches ({})", wanted.len());
         if others > 0 {
             detail = format!("{detail}, and {others} more whose changes are sent for nothing");
         }

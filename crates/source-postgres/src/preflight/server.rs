@@ -269,13 +269,14 @@ pub(super) async fn transactions(ask: &Question<'_>) -> Found {
     if let Some(oldest) = prepared.first() {
         let (gid, age): (String, i64) = (oldest.get(0), oldest.get(1));
         let literal = quote::literal(&gid);
+        let literal = literal.trim_start();
         findings.push(Finding::warn(
             "prepared transactions",
             format!(
                 "{} prepared, the oldest ({gid:?}) {age} s ago: a new slot waits until they end, and the server keeps its log for them",
                 prepared.len()
             ),
-            format!("COMMIT PREPARED{literal}; or ROLLBACK PREPARED{literal};"),
+            format!("COMMIT PREPARED {literal}; or ROLLBACK PREPARED {literal};"),
         ));
     }
     if findings.is_empty() {
