@@ -6,7 +6,7 @@ mod tail;
 use std::time::Duration;
 
 use adit_event::{Connector as Kind, SourceMeta};
-use adit_pipeline::{Finding, RunError, RunOptions, chain, retry};
+use adit_pipeline::{Finding, RunError, RunOptions, Verdict, chain, retry, start_point};
 use adit_sink_nats::{Acquired, Lease, Nats, NatsCheckpoints, NatsSink, delete_stream};
 use adit_source_postgres::PostgresSource;
 use anyhow::{Context, bail};
@@ -160,8 +160,24 @@ async fn work(
 
 /// Looks at everything that `run` needs.
 pub(crate) async fn check(connector: Connector) -> Vec<Finding> {
-    let mut findings = adit_source_postgres::check(&connector.source).await;
-    findings.extend(adit_sink_nats::check(&connector.nats, &meta(&connector)).await);
+    let sink = adit_sink_nats::check(&connector.nats, &meta(&connector)).await;
+    let mut from_here = None;
+    let mut refusal = None;
+    if let Some(tail) = &sink.tail {
+        match start_point(tail, sink.checkpoint.as_ref(), false) {
+            Ok(start) => from_here = Some(start),
+            Err(error) => {
+                refusal = Some(Finding {
+                    verdict: Verdict::Fail,
+                    ..Finding::ok("end of the stream", error.to_string())
+                });
+            }
+        }
+    }
+    let (stored, last) = from_here.map_or((None, None), |start| (start.stored, start.last));
+    let mut findings = adit_source_postgres::check(&connector.source, stored.as_ref(), last).await;
+    findings.extend(sink.findings);
+    findings.extend(refusal);
     findings
 }
 

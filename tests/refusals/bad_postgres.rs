@@ -348,7 +348,7 @@ async fn a_publication_that_is_dropped_under_the_stream_ends_it() -> Result<()> 
             .paragraph(1, &lost)
             .with_context(|| format!("PostgreSQL {version}"))?;
         // Neither does a new publication of that name bring back what was not sent.
-        adit.run_is_refused(&lost)
+        adit.is_refused(&lost)
             .await
             .with_context(|| format!("PostgreSQL {version}"))?;
     }

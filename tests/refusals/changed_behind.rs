@@ -22,7 +22,7 @@ async fn another_server_behind_the_same_name_is_refused_and_left_alone() -> Resu
     let other = Postgres::start(pg::Version::V18).await?;
     create_database(&other, "other_server").await?;
     adit.source = format!("postgres://postgres@{}/other_server", other.addr());
-    adit.run_is_refused(&[
+    adit.is_refused(&[
         "not the database that the checkpoint speaks of",
         "system identifier",
         "source.url",
@@ -47,7 +47,7 @@ async fn a_slot_that_was_dropped_meanwhile_is_refused() -> Result<()> {
         .exec("select pg_drop_replication_slot('adit_dropped_slot')")
         .await?;
     adit.insert(postgres, "lost").await?;
-    adit.run_is_refused(&[
+    adit.is_refused(&[
         "\"adit_dropped_slot\" does not exist any more",
         "when_needed",
         "adit drop",
@@ -62,7 +62,7 @@ async fn a_slot_that_was_moved_on_meanwhile_is_refused() -> Result<()> {
     adit.insert(postgres, "lost").await?;
     let sql = "select pg_replication_slot_advance('adit_moved_slot', pg_current_wal_lsn())";
     postgres.exec_in("moved_slot", sql).await?;
-    adit.run_is_refused(&[
+    adit.is_refused(&[
         "\"adit_moved_slot\" was moved to",
         "what lies between is lost",
         "when_needed",
@@ -95,7 +95,7 @@ async fn a_database_that_was_set_back_is_refused() -> Result<()> {
     std::fs::remove_dir_all(&data)?;
     std::fs::rename(&older, &data)?;
     postgres.restart().await?;
-    adit.run_is_refused(&[
+    adit.is_refused(&[
         "the database has lost changes that are published",
         "restored from a backup",
     ])
@@ -117,7 +117,7 @@ async fn a_stream_that_was_deleted_meanwhile_is_refused() -> Result<()> {
         .await?
         .delete_stream(adit.stream())
         .await?;
-    adit.run_is_refused(&["the stream was deleted or created anew", "adit drop"])
+    adit.is_refused(&["the stream was deleted or created anew", "adit drop"])
         .await
 }
 
@@ -163,7 +163,7 @@ async fn a_message_of_somebody_else_in_the_stream_is_refused() -> Result<()> {
     let broker = shared_nats().await?.jetstream().await?;
     let foreign = || broker.publish("cdc.foreign.public.t", "{}".into());
     foreign().await?.await?;
-    adit.run_is_refused(&["was not written by this connector", "one writer"])
+    adit.is_refused(&["was not written by this connector", "one writer"])
         .await?;
 
     let mut adit = Adit::shared("foreign_now").await?;

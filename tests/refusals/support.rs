@@ -221,7 +221,7 @@ impl Adit {
     pub(crate) async fn arrives_at(&self, text: &str, nats: &async_nats::Client) -> Result<()> {
         let arrived = wait_for(&format!("event {text:?}"), WITHIN, async || {
             let event = last_event(nats, &self.stream()).await?;
-            Ok(event["after"]["v"] == text)
+            Ok(event.pointer("/after/v").is_some_and(|v| v == text))
         })
         .await;
         arrived.context(self.log()?)

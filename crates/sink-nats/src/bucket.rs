@@ -104,16 +104,20 @@ impl Bucket {
         }
     }
 
-    /// Whether there is such a bucket; creates none.
-    pub(crate) async fn exists(nats: &Nats, name: &str) -> Result<bool, Error> {
-        let stream = format!("KV_{name}");
+    /// The bucket if it exists; creates none.
+    pub(crate) async fn existing(nats: &Nats, name: &str) -> Result<Option<Self>, Error> {
+        let bucket = Self {
+            nats: nats.clone(),
+            name: name.to_owned(),
+        };
+        let stream = bucket.stream();
         let doing = format!("looking at bucket {name:?}");
         match nats
             .api::<serde_json::Value>(&format!("STREAM.INFO.{stream}"), &json!({}), &doing)
             .await
         {
-            Ok(_) => Ok(true),
-            Err(Failure::Api(error)) if error.err_code == code::STREAM_NOT_FOUND => Ok(false),
+            Ok(_) => Ok(Some(bucket)),
+            Err(Failure::Api(error)) if error.err_code == code::STREAM_NOT_FOUND => Ok(None),
             Err(failure) => Err(failure.into_error(&doing, &stream)),
         }
     }

@@ -171,6 +171,17 @@ impl CheckpointStore for NatsCheckpoints {
     }
 }
 
+/// The checkpoint of a connector, without creating anything.
+pub(crate) async fn look(nats: &Nats, connector: &str) -> Result<Option<Checkpoint>, Error> {
+    let Some(bucket) = Bucket::existing(nats, CHECKPOINTS).await? else {
+        return Ok(None);
+    };
+    let mut key = String::new();
+    encode_key(connector, &mut key);
+    let entry = bucket.get(&key).await?;
+    entry.value.map(|value| read(&value)).transpose()
+}
+
 /// Reads a stored checkpoint; its version first, for a better text than "unknown field".
 fn read(value: &[u8]) -> Result<Checkpoint, Error> {
     #[derive(serde::Deserialize)]

@@ -22,7 +22,7 @@ pub use config::{Auth, Delivery, NatsConfig, ServerAddress, TlsConfig};
 pub use control::Nats;
 pub use error::Error;
 pub use lease::{Acquired, LEASE_TTL, Lease};
-pub use preflight::check;
+pub use preflight::{Preflight, check};
 pub use sink::NatsSink;
 pub use stream::delete_stream;
 pub use subject::{

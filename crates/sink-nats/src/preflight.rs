@@ -1,7 +1,7 @@
 //! What `adit check` finds out about NATS. It publishes no event and creates nothing.
 
 use adit_event::SourceMeta;
-use adit_pipeline::{Finding, Verdict, chain};
+use adit_pipeline::{Checkpoint, Finding, Tail, Verdict, chain};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,32 +19,57 @@ use crate::{
 /// Where the lease, the checkpoint and the tables' shapes are kept.
 const BUCKETS: [&str; 3] = [lease::BUCKET, checkpoint::CHECKPOINTS, checkpoint::SCHEMAS];
 
-/// Looks at everything in NATS that `run` needs; each finding names what mends it.
-pub async fn check(config: &NatsConfig, meta: &SourceMeta) -> Vec<Finding> {
+/// What was found out, and where `run` would go on.
+#[derive(Debug, Default)]
+pub struct Preflight {
+    /// Each names what mends it.
+    pub findings: Vec<Finding>,
+    /// How the stream ends, if it could be read; as that of an empty one if there is none.
+    pub tail: Option<Tail>,
+    /// The checkpoint, if there is one.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// Looks at everything in NATS that `run` needs.
+pub async fn check(config: &NatsConfig, meta: &SourceMeta) -> Preflight {
+    let mut preflight = Preflight::default();
+    let findings = &mut preflight.findings;
     let subjects = match SubjectTemplate::parse(&config.subject, &meta.connector) {
         Ok(template) => template.stream_subjects(),
-        Err(error) => return vec![failed("nats subject", &error)],
+        Err(error) => {
+            findings.push(failed("nats subject", &error));
+            return preflight;
+        }
     };
     let nats = match Nats::connect(config).await {
         Ok(nats) => nats,
-        Err(error) => return vec![failed("nats connection", &error)],
+        Err(error) => {
+            findings.push(failed("nats connection", &error));
+            return preflight;
+        }
     };
-    let mut findings = vec![Finding::ok("nats connection", nats.describe())];
-    let account = account(&nats).await;
-    let without = matches!(&account, Err(Error::NoJetStream { .. }));
-    match account {
-        Ok(account) => findings.push(account),
-        Err(error) => findings.push(failed("jetstream", &error)),
+    findings.push(Finding::ok("nats connection", nats.describe()));
+    answer(findings, "jetstream", account(&nats).await);
+    match stream(&nats, config, &subjects).await {
+        Ok((finding, tail)) => {
+            findings.push(finding);
+            preflight.tail = Some(tail);
+        }
+        Err(error) => findings.push(failed("stream", &error)),
     }
-    if without {
-        return findings;
+    for name in BUCKETS {
+        answer(
+            findings,
+            &format!("bucket {name}"),
+            bucket(&nats, name).await,
+        );
     }
-    findings.push(stream(&nats, config, &subjects).await);
-    for bucket in BUCKETS {
-        findings.push(self::bucket(&nats, bucket).await);
+    match checkpoint::look(&nats, &meta.connector).await {
+        Ok(checkpoint) => preflight.checkpoint = checkpoint,
+        Err(error) => findings.push(failed("checkpoint", &error)),
     }
     findings.extend(permissions(&nats, &subjects, &meta.connector).await);
-    findings
+    preflight
 }
 
 /// What JetStream says about our account. Field names: `JSApiAccountInfoResponse` in the server's `jetstream_api.go`.
@@ -106,45 +131,52 @@ async fn account(nats: &Nats) -> Result<Finding, Error> {
     Ok(Finding::ok(SUBJECT, format!("storage: {storage}")))
 }
 
-async fn stream(nats: &Nats, config: &NatsConfig, subjects: &[String]) -> Finding {
+async fn stream(
+    nats: &Nats,
+    config: &NatsConfig,
+    subjects: &[String],
+) -> Result<(Finding, Tail), Error> {
     const SUBJECT: &str = "stream";
     let name = &config.stream;
-    let found = match stream::look(nats, config, subjects).await {
-        Ok(found) => found,
-        Err(error) => return failed(SUBJECT, &error),
+    let (messages, max_age) = match stream::look(nats, config, subjects).await? {
+        Presence::Missing => {
+            let subjects = subjects.join(", ");
+            let detail = format!("{name:?} does not exist, run creates it for {subjects}");
+            let none = Tail {
+                seq: 0,
+                created: String::new(),
+                message: None,
+            };
+            return Ok((Finding::ok(SUBJECT, detail), none));
+        }
+        Presence::Fit { messages, max_age } => (messages, max_age),
     };
-    match found {
-        Presence::Missing => Finding::ok(
+    let detail = format!("{name:?} is fit and holds {messages} messages");
+    let finding = match max_age {
+        None => Finding::ok(SUBJECT, detail),
+        Some(max_age) => Finding::warn(
             SUBJECT,
             format!(
-                "{name:?} does not exist, run creates it for {}",
-                subjects.join(", ")
+                "{detail}; events are removed {} s after they were stored (max_age)",
+                max_age.as_secs()
             ),
+            "see that every consumer is faster, or set max_age to 0",
         ),
-        Presence::Fit { messages, max_age } => {
-            let detail = format!("{name:?} is fit and holds {messages} messages");
-            match max_age {
-                None => Finding::ok(SUBJECT, detail),
-                Some(max_age) => Finding::warn(
-                    SUBJECT,
-                    format!(
-                        "{detail}; events are removed {} s after they were stored (max_age)",
-                        max_age.as_secs()
-                    ),
-                    "see that every consumer is faster, or set max_age to 0",
-                ),
-            }
-        }
-    }
+    };
+    Ok((finding, stream::tail(nats, name, false).await?.into()))
 }
 
-async fn bucket(nats: &Nats, name: &str) -> Finding {
-    let subject = format!("bucket {name}");
-    match Bucket::exists(nats, name).await {
-        Ok(true) => Finding::ok(subject, "exists"),
-        Ok(false) => Finding::ok(subject, "does not exist, run creates it"),
-        Err(error) => failed(&subject, &error),
-    }
+async fn bucket(nats: &Nats, name: &str) -> Result<Finding, Error> {
+    let found = match Bucket::existing(nats, name).await? {
+        Some(_) => "exists",
+        None => "does not exist, run creates it",
+    };
+    Ok(Finding::ok(format!("bucket {name}"), found))
+}
+
+/// Adds what was found, or why nothing was.
+fn answer(findings: &mut Vec<Finding>, subject: &str, found: Result<Finding, Error>) {
+    findings.push(found.unwrap_or_else(|error| failed(subject, &error)));
 }
 
 /// Whether we may publish where events, checkpoint and lease go.

@@ -1,7 +1,7 @@
 //! The pipeline's sink: events into one stream.
 
 use adit_event::{Encoder, EventKind, SourceMeta, ValueOptions};
-use adit_pipeline::{Classify, Disposition, Message, Sink, Tail, TailMessage};
+use adit_pipeline::{Classify, Disposition, Message, Sink, Tail};
 
 use crate::{
     config::NatsConfig,
@@ -145,15 +145,7 @@ impl Sink for NatsSink {
         self.publisher.connect().await?;
         let tail = stream::tail(&self.nats, &self.config.stream, true).await?;
         self.check_ours(&tail).await?;
-        Ok(Tail {
-            seq: tail.last_seq,
-            created: tail.created,
-            message: tail.message.map(|message| TailMessage {
-                seq: message.seq,
-                position: message.position,
-                n: message.n,
-            }),
-        })
+        Ok(tail.into())
     }
 
     fn has_room(&self) -> bool {

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use adit_event::Position;
+use adit_pipeline::{Tail, TailMessage};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::stream::iter;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -91,6 +92,20 @@ pub(crate) struct StreamMessage {
     pub(crate) position: Option<Position>,
     pub(crate) n: Option<u64>,
     pub(crate) writer: Option<String>,
+}
+
+impl From<StreamTail> for Tail {
+    fn from(tail: StreamTail) -> Self {
+        Self {
+            seq: tail.last_seq,
+            created: tail.created,
+            message: tail.message.map(|message| TailMessage {
+                seq: message.seq,
+                position: message.position,
+                n: message.n,
+            }),
+        }
+    }
 }
 
 /// Makes sure that the stream is there and fit; creates it if it is missing and `create` is set.

@@ -4,11 +4,13 @@
 //! are asked all the same.
 
 mod publication;
+mod resume;
 mod server;
 mod slot;
 mod tables;
 
-use adit_pipeline::{Finding, Verdict, chain};
+use adit_event::Position;
+use adit_pipeline::{Finding, Stored, Verdict, chain};
 use tokio_postgres::Client;
 
 use crate::error::SourceError;
@@ -23,9 +25,15 @@ const TIMEOUTS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'";
 type Found = Result<Vec<Finding>, SourceError>;
 
 /// Looks at everything in the database that `run` needs; each finding names what mends it.
-pub async fn check(options: &PostgresOptions) -> Vec<Finding> {
+///
+/// `stored` and `last` are what `run` would be given: whether it could go on there is looked at too.
+pub async fn check(
+    options: &PostgresOptions,
+    stored: Option<&Stored>,
+    last: Option<Position>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let link = ReplicationLink::connect(&options.connect, &[]).await;
+    let mut link = ReplicationLink::connect(&options.connect, &[]).await;
     // As `run` does: the same server for everything, also where the URL names several.
     let connect = match &link {
         Ok(link) => options.connect.only(link.target().clone()),
@@ -36,7 +44,7 @@ pub async fn check(options: &PostgresOptions) -> Vec<Finding> {
         connect,
         ..options.clone()
     };
-    let replication = replication(link, options).await;
+    let replication = replication(&link, options);
     let client = match sql_client(&options.connect, "adit check").await {
         Ok(client) => client,
         Err(error) => return vec![failed("connection", &error)],
@@ -48,6 +56,7 @@ pub async fn check(options: &PostgresOptions) -> Vec<Finding> {
     let ask = Question {
         client: &client,
         options,
+        begun: stored.is_some() || last.is_some(),
     };
     answer(&mut findings, "connection", ask.connection().await);
     findings.push(replication);
@@ -61,6 +70,14 @@ pub async fn check(options: &PostgresOptions) -> Vec<Finding> {
     );
     answer(&mut findings, "publication", publication::check(&ask).await);
     answer(&mut findings, "tables", tables::check(&ask).await);
+    if let Ok(link) = &mut link {
+        findings.extend(resume::check(&ask, link, stored, last).await);
+    }
+    if let Ok(link) = link
+        && let Err(error) = link.close().await
+    {
+        tracing::debug!(%error, "closing the connection");
+    }
     findings
 }
 
@@ -68,6 +85,8 @@ pub async fn check(options: &PostgresOptions) -> Vec<Finding> {
 struct Question<'a> {
     client: &'a Client,
     options: &'a PostgresOptions,
+    /// The connector has run before: what it created must still be there.
+    begun: bool,
 }
 
 impl Question<'_> {
@@ -129,22 +148,14 @@ fn replication_alone(error: &ConnectError) -> bool {
 }
 
 /// Whether the role may replicate and a sender is free; opens no stream.
-async fn replication(
-    link: Result<ReplicationLink, ConnectError>,
-    options: &PostgresOptions,
-) -> Finding {
+fn replication(link: &Result<ReplicationLink, ConnectError>, options: &PostgresOptions) -> Finding {
     const SUBJECT: &str = "replication connection";
     let user = options.connect.user();
     match link {
-        Ok(link) => {
-            if let Err(error) = link.close().await {
-                tracing::debug!(%error, "closing the connection");
-            }
-            Finding::ok(
-                SUBJECT,
-                format!("role {user:?} may replicate, and a sender is free"),
-            )
-        }
+        Ok(_) => Finding::ok(
+            SUBJECT,
+            format!("role {user:?} may replicate, and a sender is free"),
+        ),
         Err(error) if error.sqlstate() == Some("42501") => {
             let user = quote::identifier(user);
             let remedy = format!(
@@ -155,10 +166,10 @@ async fn replication(
         }
         Err(error) if error.sqlstate() == Some("53300") => Finding::fail(
             SUBJECT,
-            chain(&error),
+            chain(error),
             "ALTER SYSTEM SET max_wal_senders = 20; -- and restart the server; or end what SELECT * FROM pg_stat_replication shows",
         ),
-        Err(error) => failed(SUBJECT, &error),
+        Err(error) => failed(SUBJECT, error),
     }
 }
 

@@ -116,7 +116,7 @@ struct Session {
 }
 
 /// What the server is.
-struct Server {
+pub(crate) struct Server {
     identity: Identity,
     /// The end of its log.
     end: Lsn,
@@ -315,7 +315,7 @@ async fn farewell(mut reader: LinkReader) {
     while let Ok(Some(_)) = reader.next().await {}
 }
 
-async fn identify(
+pub(crate) async fn identify(
     link: &mut ReplicationLink,
     options: &PostgresOptions,
 ) -> Result<Server, SourceError> {
@@ -377,7 +377,7 @@ async fn status_period(client: &Client, heartbeat: Duration) -> Result<Duration,
     Ok(allowed.min(LONGEST).min(heartbeat).max(SHORTEST))
 }
 
-fn parse_resume(resume: &str) -> Result<Lsn, SourceError> {
+pub(crate) fn parse_resume(resume: &str) -> Result<Lsn, SourceError> {
     resume.parse().map_err(|_| SourceError::BadState {
         why: format!("resume position {resume:?}"),
     })
@@ -385,7 +385,7 @@ fn parse_resume(resume: &str) -> Result<Lsn, SourceError> {
 
 /// The server is the one that the checkpoint speaks of, or follows it in a history that has all
 /// that is published.
-async fn check_identity(
+pub(crate) async fn check_identity(
     link: &mut ReplicationLink,
     server: &Server,
     expected: &Identity,
@@ -459,7 +459,7 @@ fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
 }
 
 /// What is published is in the server's log.
-fn check_end(server: &Server, last: Option<&str>) -> Result<(), SourceError> {
+pub(crate) fn check_end(server: &Server, last: Option<&str>) -> Result<(), SourceError> {
     let published = last.and_then(commit_lsn).unwrap_or(Lsn(0));
     if published <= server.end {
         return Ok(());
@@ -472,7 +472,7 @@ fn check_end(server: &Server, last: Option<&str>) -> Result<(), SourceError> {
 }
 
 /// Where an existing slot is started; none if there is no slot and none was used before.
-async fn place(
+pub(crate) async fn place(
     client: &Client,
     options: &PostgresOptions,
     resumed: Option<&(State, Lsn)>,
@@ -512,7 +512,7 @@ async fn place(
     }
 }
 
-fn check_publication(
+pub(crate) fn check_publication(
     options: &PostgresOptions,
     publication: &Publication,
     old: &State,

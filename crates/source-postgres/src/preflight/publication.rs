@@ -22,6 +22,13 @@ pub(super) async fn check(ask: &Question<'_>) -> Found {
     };
     let wanted = matching_tables(ask.client, &ask.options.tables).await?;
     match found {
+        None if ask.begun => Ok(vec![failed(
+            SUBJECT,
+            &SourceError::PublicationLost {
+                publication: name.clone(),
+                said: "it does not exist".to_owned(),
+            },
+        )]),
         None => missing(ask, &wanted).await,
         Some(found) => existing(ask, &found, &wanted).await,
     }

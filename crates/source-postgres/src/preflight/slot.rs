@@ -16,6 +16,8 @@ pub(super) async fn check(ask: &Question<'_>) -> Found {
     let options = ask.options;
     let name = &options.slot;
     let mut findings = match slot::read(ask.client, name, options.connect.database()).await {
+        // The place to go on tells that it is gone.
+        Ok(None) if ask.begun => Vec::new(),
         Ok(None) => free(ask).await?,
         Ok(Some(slot)) => existing(ask, &slot).await?,
         Err(error @ SourceError::SlotLost { .. })
