@@ -170,6 +170,14 @@ pub enum SourceError {
         /// What the server said.
         said: String,
     },
+    /// A table is not any more what the snapshot shows.
+    #[error(
+        "table {table} was altered, dropped or truncated since the snapshot was taken, or is just being; another snapshot is taken"
+    )]
+    SnapshotOutdated {
+        /// The table.
+        table: String,
+    },
     /// A row of a snapshot cannot be understood.
     #[error("a row that the snapshot read from table {table} cannot be understood: {why}")]
     SnapshotRow {
@@ -190,7 +198,10 @@ impl Classify for SourceError {
             Self::Query { message, .. } if sqlstate_is_transient(&message.code) => {
                 Disposition::Retry
             }
-            Self::QueryConnection { .. } | Self::StreamEnded | Self::Spill(_) => Disposition::Retry,
+            Self::QueryConnection { .. }
+            | Self::StreamEnded
+            | Self::SnapshotOutdated { .. }
+            | Self::Spill(_) => Disposition::Retry,
             Self::Link(_)
             | Self::Query { .. }
             | Self::Decode { .. }

@@ -22,6 +22,8 @@ use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use tracing::info;
 
 use crate::catalog::{SnapshotTable, snapshot_table};
@@ -52,12 +54,13 @@ pub(crate) struct Anchor {
 }
 
 impl Anchor {
-    /// Opens `workers` transactions on the snapshot that came with a slot. Afterwards the link that
-    /// exported it may go on.
+    /// Opens `workers` transactions on the snapshot that came with a slot, and keeps the tables as
+    /// it shows them. Afterwards the link that exported it may go on.
     pub(crate) async fn open(
         config: &ConnectConfig,
         created: &Created,
         workers: usize,
+        tables: &[TableName],
     ) -> Result<Self, SourceError> {
         let mut clients = Vec::new();
         let begin = format!(
@@ -69,6 +72,7 @@ impl Anchor {
             let client = sql_client(config, "adit snapshot").await?;
             let error = |error| SourceError::query("importing the snapshot", &error);
             client.batch_execute(&begin).await.map_err(error)?;
+            lock(&client, tables, clients.is_empty()).await?;
             clients.push(client);
         }
         let first = clients
@@ -76,6 +80,7 @@ impl Anchor {
             .ok_or_else(|| SourceError::QueryConnection {
                 doing: "importing the snapshot".to_owned(),
             })?;
+        check_unchanged(first, tables).await?;
         let now = "SELECT (extract(epoch FROM now()) * 1000000)::int8";
         let now = first.query_one(now, &[]).await;
         let now = now.map_err(|error| SourceError::query("importing the snapshot", &error))?;
@@ -84,6 +89,66 @@ impl Anchor {
             workers: clients,
             read_at: Timestamp(now.get(0)),
         })
+    }
+}
+
+/// Locks the tables as reading them does, so that they stay as they are from now on.
+///
+/// Each connection needs the locks for itself: one that asked later would wait behind whoever waits to
+/// alter the table, and then read the altered one. Only the first may wait; a second that waited would
+/// wait for who waits for the first.
+async fn lock(client: &Client, tables: &[TableName], may_wait: bool) -> Result<(), SourceError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let list = tables
+        .iter()
+        .map(|name| format!("ONLY {}", quote::table(&name.schema, &name.table)));
+    let list = list.collect::<Vec<_>>().join(", ");
+    let no_wait = if may_wait { "" } else { " NOWAIT" };
+    let sql = format!("LOCK TABLE {list} IN ACCESS SHARE MODE{no_wait}");
+    client.batch_execute(&sql).await.map_err(|error| {
+        match error.code().map(SqlState::code) {
+            // undefined_table, invalid_schema_name, lock_not_available
+            Some("42P01" | "3F000" | "55P03") => SourceError::SnapshotOutdated {
+                table: "that is to be read".to_owned(),
+            },
+            _ => SourceError::query("locking the tables that are to be read", &error),
+        }
+    })
+}
+
+/// Makes sure that tables, which are locked now, are still what the snapshot shows.
+///
+/// A rewritten table (`ALTER TABLE … TYPE`, `TRUNCATE`) is empty to a snapshot that is older than the
+/// rewriting: manual, "Concurrency Control", "Caveats". Other changes of its columns show when it is
+/// read, as `COPY` uses the catalogue as it is now.
+async fn check_unchanged(client: &Client, tables: &[TableName]) -> Result<(), SourceError> {
+    let doing = "comparing the tables with the snapshot";
+    let (schemas, names): (Vec<&str>, Vec<&str>) = tables
+        .iter()
+        .map(|name| (name.schema.as_str(), name.table.as_str()))
+        .unzip();
+    // The catalogue as the snapshot shows it, and by the function as it is now.
+    let changed = client
+        .query_typed(
+            "SELECT u.s, u.t FROM unnest($1, $2) u(s, t) \
+             LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = u.s \
+             LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = u.t \
+             WHERE c.oid IS NULL OR c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid) LIMIT 1",
+            &[(&schemas, Type::TEXT_ARRAY), (&names, Type::TEXT_ARRAY)],
+        )
+        .await
+        .map_err(|error| SourceError::query(doing, &error))?;
+    match changed.first() {
+        Some(row) => Err(SourceError::SnapshotOutdated {
+            table: format!(
+                "{:?}.{:?}",
+                row.get::<_, String>(0),
+                row.get::<_, String>(1)
+            ),
+        }),
+        None => Ok(()),
     }
 }
 
@@ -280,7 +345,13 @@ async fn work(
     while let Some(chunk) = next(&chunks) {
         let table = &chunk.table;
         let name = || format!("{:?}.{:?}", table.relation.schema(), table.relation.table());
-        let error = |error| SourceError::query(format!("reading table {}", name()), &error);
+        let error = |error: tokio_postgres::Error| {
+            // undefined_column: it was renamed or dropped before the table was locked.
+            if error.code().is_some_and(|code| code.code() == "42703") {
+                return SourceError::SnapshotOutdated { table: name() };
+            }
+            SourceError::query(format!("reading table {}", name()), &error)
+        };
         let lines = client.copy_out(&chunk.sql).await.map_err(error)?;
         let mut lines = pin!(lines);
         let mut buffer = BytesMut::new();

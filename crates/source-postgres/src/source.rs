@@ -536,7 +536,8 @@ async fn hold_at(
     if pending.is_empty() {
         return Ok(None);
     }
-    let anchor = Anchor::open(&options.connect, created, options.snapshot.workers).await?;
+    let workers = options.snapshot.workers;
+    let anchor = Anchor::open(&options.connect, created, workers, pending).await?;
     Ok(Some(Hold {
         tables: pending.to_vec(),
         resnapshot,

@@ -423,11 +423,13 @@ pub(crate) async fn anchor_later(
         .map_err(|error| SourceError::query("reading the position of the log", &error))?;
     let floor = floor.get::<_, String>(0).parse().unwrap_or(Lsn(0));
     let options = options.clone();
+    let wanted = tables.clone();
     let task = tokio::spawn(async move {
         let mut link = ReplicationLink::connect(&options.connect, &[]).await?;
         let name = format!("{}_snapshot_{}", short(&options.slot), link.backend_pid());
         let created = slot::create(&mut link, &name, true, false).await?;
-        let anchor = Anchor::open(&options.connect, &created, options.snapshot.workers).await?;
+        let workers = options.snapshot.workers;
+        let anchor = Anchor::open(&options.connect, &created, workers, &wanted).await?;
         // The transactions hold the snapshot now; the slot goes with its connection.
         link.close().await?;
         Ok(anchor)
