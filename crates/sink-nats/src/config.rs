@@ -163,7 +163,8 @@ fn parse_url(url: &str) -> Result<(ServerAddress, Auth), Error> {
             "nats.url {why}; write it as nats://host:4222 or tls://host:4222"
         ))
     };
-    let (scheme, rest) = url.trim().split_once("://").unwrap_or(("nats", url.trim()));
+    let url = url.trim();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
     let tls = match scheme {
         "nats" => false,
         "tls" => true,

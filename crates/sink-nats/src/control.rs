@@ -1,10 +1,6 @@
 //! The control connection: requests to JetStream's API. Nothing here is on the way of an event.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerError,
@@ -33,7 +29,7 @@ const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(2);
 pub struct Nats {
     client: Client,
     /// The last thing that the server complained about: a refused permission is only told there.
-    complaint: Arc<Mutex<Option<String>>>,
+    complaints: watch::Receiver<Option<String>>,
     /// Counts disconnections: what was asked before one is never answered.
     disconnections: watch::Receiver<u64>,
     server: String,
@@ -77,9 +73,9 @@ impl Nats {
     /// # Errors
     /// Whatever keeps us from logging in; see [`Error::is_transient`].
     pub async fn connect(config: &NatsConfig) -> Result<Self, Error> {
-        let complaint = Arc::new(Mutex::new(None));
+        let (complaint, complaints) = watch::channel(None);
         let (disconnected, disconnections) = watch::channel(0);
-        let options = options(config, Arc::clone(&complaint), disconnected)?;
+        let options = options(config, complaint, disconnected)?;
         let addresses: Vec<String> = config
             .servers
             .iter()
@@ -91,7 +87,7 @@ impl Nats {
             .map_err(|error| connect_error(error, &server))?;
         let nats = Self {
             client,
-            complaint,
+            complaints,
             disconnections,
             server,
         };
@@ -205,7 +201,8 @@ impl Nats {
         if !self.is_connected() {
             return Err(disconnected());
         }
-        self.set_complaint(None);
+        let mut complaints = self.complaints.clone();
+        complaints.mark_unchanged();
         let asking = async {
             match headers {
                 Some(headers) => {
@@ -219,11 +216,14 @@ impl Nats {
         let result = tokio::select! {
             biased;
             result = asking => result,
+            error = refusal(&mut complaints, subject) => return Err(Failure::Other(error)),
             _ = disconnections.changed() => return Err(disconnected()),
         };
         let message = result.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => Failure::NoResponders,
-            RequestErrorKind::TimedOut => Failure::Other(self.unanswered(subject, doing)),
+            RequestErrorKind::TimedOut => Failure::Other(Error::Timeout {
+                doing: doing.to_owned(),
+            }),
             RequestErrorKind::InvalidSubject => Failure::Other(Error::Config(format!(
                 "{subject:?} is not a subject, while {doing}"
             ))),
@@ -250,49 +250,37 @@ impl Nats {
             Answer { .. } => Err(malformed("something is missing in it".to_owned())),
         }
     }
+}
 
-    /// Why nothing came back: a refused permission shows only as a complaint and a silence.
-    fn unanswered(&self, subject: &str, doing: &str) -> Error {
-        let complaint = self
-            .complaint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        match complaint {
-            Some(answer)
-                if answer
-                    .to_ascii_lowercase()
-                    .contains("permissions violation") =>
-            {
-                let subscribing = answer.to_ascii_lowercase().contains("subscription");
-                let named = answer.split('"').nth(1).map(str::to_owned);
-                Error::Permission {
-                    operation: if subscribing {
-                        "subscribe to"
-                    } else {
-                        "publish to"
-                    },
-                    subject: named.unwrap_or_else(|| subject.to_owned()),
-                    answer,
-                }
-            }
-            _ => Error::Timeout {
-                doing: doing.to_owned(),
-            },
+/// Waits until the server refuses a permission without which `subject` is not answered. That is told by a complaint; the request itself
+/// just meets silence.
+async fn refusal(complaints: &mut watch::Receiver<Option<String>>, subject: &str) -> Error {
+    while complaints.changed().await.is_ok() {
+        let complaint = complaints.borrow_and_update().clone().unwrap_or_default();
+        let lower = complaint.to_ascii_lowercase();
+        let subscribing = lower.contains("for subscription");
+        if lower.starts_with("permissions violation")
+            && (subscribing || complaint.contains(subject))
+        {
+            let named = complaint.split('"').nth(1).map(str::to_owned);
+            return Error::Permission {
+                operation: if subscribing {
+                    "subscribe to"
+                } else {
+                    "publish to"
+                },
+                subject: named.unwrap_or_else(|| subject.to_owned()),
+                answer: complaint,
+            };
         }
     }
-
-    fn set_complaint(&self, text: Option<String>) {
-        *self
-            .complaint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = text;
-    }
+    // The connection is being dropped; who asked is told by that.
+    std::future::pending().await
 }
 
 fn options(
     config: &NatsConfig,
-    complaint: Arc<Mutex<Option<String>>>,
+    complaint: watch::Sender<Option<String>>,
     disconnected: watch::Sender<u64>,
 ) -> Result<ConnectOptions, Error> {
     let mut options = ConnectOptions::new()
@@ -306,19 +294,15 @@ fn options(
             RECONNECT_DELAY_MAX.min(RECONNECT_DELAY * 2_u32.pow(doublings))
         })
         .event_callback(move |event| {
-            let complaint = Arc::clone(&complaint);
-            if matches!(event, Event::Disconnected) {
-                disconnected.send_modify(|count| *count += 1);
-            }
-            async move {
-                match event {
-                    Event::ServerError(ServerError::Other(text)) => {
-                        *complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
-                    }
-                    Event::ServerError(error) => tracing::warn!(%error, "nats control connection"),
-                    event => tracing::debug!(%event, "nats control connection"),
+            match event {
+                Event::Disconnected => disconnected.send_modify(|count| *count += 1),
+                Event::ServerError(ServerError::Other(text)) => {
+                    tracing::debug!(text, "nats complains on the control connection");
+                    complaint.send_replace(Some(text));
                 }
+                event => tracing::debug!(%event, "nats control connection"),
             }
+            std::future::ready(())
         });
     options = match Login::read(&config.auth)? {
         Login::None => options,

@@ -27,6 +27,7 @@ pub struct Lease {
 
 /// What asking for the lease ended with.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, made at a start")]
 pub enum Acquired {
     /// It is ours: [`Lease::keep`] it.
     Ours(Lease),

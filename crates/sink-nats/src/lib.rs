@@ -1,4 +1,21 @@
-//! NATS JetStream as the sink: subjects, stream, fenced pipelined publishing, checkpoints and lease.
+//! NATS JetStream as the sink: everything of adit that knows NATS.
+//!
+//! [`NatsSink`] publishes events to one stream, pipelined, in order and fenced: every message says behind which stream sequence it belongs.
+//! It sends over a connection of its own that never reconnects by itself, and keeps each message until it is stored. [`NatsCheckpoints`]
+//! and [`Lease`] keep a connector's state in key-value buckets, over the control connection [`Nats`]. What all of them are told is in
+//! [`NatsConfig`]; names become subjects by a [`SubjectTemplate`].
+//!
+//! ```
+//! use adit_sink_nats::{SubjectNames, SubjectTemplate};
+//!
+//! let template = SubjectTemplate::parse("cdc.{connector}.{schema}.{table}", "shop")?;
+//! assert_eq!(template.stream_subjects(), ["cdc.shop.*.*", "cdc.shop.$schema.*.*"]);
+//! let mut subject = String::new();
+//! let names = SubjectNames { database: "shop", schema: "public", table: "order.lines", op: "insert" };
+//! template.render(&names, &mut subject)?;
+//! assert_eq!(subject, "cdc.shop.public.order%2Elines");
+//! # Ok::<(), adit_sink_nats::SubjectError>(())
+//! ```
 
 mod auth;
 mod bucket;

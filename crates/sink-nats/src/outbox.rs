@@ -543,3 +543,186 @@ fn hex(value: u32) -> [u8; 8] {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox() -> Outbox {
+        Outbox::new("_INBOX.abcdefgh12345678", "CDC", "w", 1000, 64 * 1024, 1)
+    }
+
+    fn push(outbox: &mut Outbox, len: usize) {
+        let n = outbox.next_sequence() + 100;
+        let message = Publication {
+            subject: "cdc.t",
+            position: format_args!("p{n}"),
+            n,
+            headers: &[("A", "b")],
+        };
+        let body = |out: &mut Vec<u8>| {
+            out.resize(out.len() + len, b'x');
+            Ok::<(), Error>(())
+        };
+        outbox.push(&message, 1_000_000, body).unwrap();
+    }
+
+    /// Writes what is ready in pieces of `piece` bytes.
+    fn written(outbox: &mut Outbox, piece: usize) -> String {
+        let mut out = Vec::new();
+        while !outbox.ready().is_empty() {
+            let count = piece.min(outbox.ready().len());
+            out.extend_from_slice(&outbox.ready()[..count]);
+            outbox.written(count);
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_written_as_the_protocol_wants_it() {
+        let mut outbox = outbox();
+        push(&mut outbox, 3);
+        assert!(outbox.ready().is_empty());
+        outbox.release(Mode::Batched);
+        let bytes = written(&mut outbox, 7);
+        let (line, message) = bytes.split_once("\r\n").unwrap();
+        assert_eq!(
+            line,
+            "HPUB cdc.t _INBOX.abcdefgh12345678.00000000.876543210000000000000001.500.fail.00001.2.$FI 000000122 000000125"
+        );
+        assert_eq!(
+            message,
+            "NATS/1.0\r\nNats-Expected-Stream: CDC\r\nAdit-Writer: w\r\nNats-Expected-Last-Sequence: 0\r\n\
+             Adit-N: 101\r\nAdit-Pos: p101\r\nA: b\r\n\r\nxxx\r\n"
+        );
+        assert_eq!(message.len(), 125 + 2);
+        assert_eq!(message.find("xxx"), Some(122));
+        assert_eq!(outbox.identity(1), Some((b"p101".as_slice(), 101)));
+    }
+
+    #[test]
+    fn batches_begin_go_on_and_end_with_their_operations() {
+        let mut outbox = outbox();
+        for _ in 0..BATCH_LEN_MAX + 2 {
+            push(&mut outbox, 1);
+        }
+        outbox.release(Mode::Batched);
+        let bytes = written(&mut outbox, 1000);
+        let ops: Vec<&str> = bytes
+            .lines()
+            .filter_map(|line| line.strip_suffix(|c: char| c.is_ascii_digit()))
+            .collect();
+        assert_eq!(
+            ops.len(),
+            2 + BATCH_LEN_MAX + ops.iter().filter(|line| !line.starts_with("HPUB")).count()
+        );
+        for (tail, count) in [
+            ("00000001.500.fail.00001.0.$FI", 1),
+            ("00000001.500.fail.00250.1.$FI", 1),
+            ("00000001.500.fail.00500.2.$FI", 1),
+            ("00000002.500.fail.00001.0.$FI", 1),
+            ("00000002.500.fail.00002.2.$FI", 1),
+            (".2.$FI", 2),
+        ] {
+            assert_eq!(bytes.matches(tail).count(), count, "{tail}");
+        }
+        assert_eq!(
+            outbox.next_due(),
+            Some(Due {
+                through: 500,
+                count: 500
+            })
+        );
+        outbox.acknowledge(500);
+        assert_eq!(
+            outbox.next_due(),
+            Some(Due {
+                through: 502,
+                count: 2
+            })
+        );
+    }
+
+    #[test]
+    fn after_a_restart_what_is_left_is_sent_again_under_a_new_subject() {
+        let mut outbox = outbox();
+        for len in [10, 300_000, 10, 10] {
+            push(&mut outbox, len);
+        }
+        outbox.release(Mode::Single);
+        let subscription = outbox.subscription();
+        outbox.written(500);
+        assert!(!outbox.rest_of_message().is_empty());
+        outbox.restart();
+        assert_ne!(outbox.subscription(), subscription);
+        assert!(outbox.ready().is_empty() && outbox.next_due().is_none());
+        outbox.acknowledge(2);
+        outbox.release(Mode::Single);
+        let bytes = written(&mut outbox, 100);
+        assert_eq!(bytes.matches("HPUB").count(), 2);
+        assert!(
+            bytes.contains("Nats-Expected-Last-Sequence: 2\r\n") && bytes.contains(".00000001.")
+        );
+        assert!(bytes.contains(".one "));
+        outbox.acknowledge(4);
+        assert_eq!(
+            (outbox.len(), outbox.bytes(), outbox.next_sequence()),
+            (0, 0, 5)
+        );
+    }
+
+    #[test]
+    fn a_message_that_fails_or_is_too_large_leaves_no_trace() {
+        let mut outbox = outbox();
+        push(&mut outbox, 5);
+        let message = Publication {
+            subject: "cdc.big",
+            position: "p",
+            n: 2,
+            headers: &[],
+        };
+        let large = outbox.push(&message, 200, |out| {
+            out.resize(out.len() + 300, b'x');
+            Ok::<(), Error>(())
+        });
+        assert!(matches!(large, Err(Error::Oversize { size_max: 200, .. })));
+        let failed = outbox.push(&message, 200, |out| {
+            out.push(b'x');
+            Err(Error::Config("no".into()))
+        });
+        assert!(failed.is_err());
+        push(&mut outbox, 5);
+        outbox.release(Mode::Single);
+        let bytes = written(&mut outbox, 33);
+        assert!(!bytes.contains("cdc.big") && bytes.contains("Nats-Expected-Last-Sequence: 1\r\n"));
+        assert_eq!(outbox.oversize(1), None);
+        outbox.restart();
+        assert_eq!(
+            outbox.oversize(1).map(|(subject, _)| subject).as_deref(),
+            Some("cdc.t")
+        );
+    }
+
+    #[test]
+    fn memory_stays_flat_and_one_large_message_always_fits() {
+        let mut outbox = outbox();
+        push(&mut outbox, 400_000);
+        assert!(!outbox.has_room());
+        outbox.acknowledge(1);
+        for _ in 0..10_000 {
+            while outbox.has_room() {
+                push(&mut outbox, 700);
+            }
+            outbox.release(Mode::Batched);
+            outbox.written(outbox.ready().len());
+            outbox.acknowledge(outbox.next_due().unwrap().through);
+        }
+        let kept: usize = outbox
+            .chunks
+            .iter()
+            .chain(&outbox.spare)
+            .map(Vec::capacity)
+            .sum();
+        assert!(kept < 3 * CHUNK_LEN_KEPT, "{kept} bytes kept");
+    }
+}

@@ -18,7 +18,7 @@ fn small(_: u64) -> usize {
 async fn refused(config: &NatsConfig, table: &str) -> Result<Error> {
     let mut sink = match sink(config).await {
         Ok(sink) => sink,
-        Err(error) => return Ok(error.downcast()?),
+        Err(error) => return error.downcast(),
     };
     let result = publish_through(&mut sink, &Messages::new(table, small), 1).await;
     Ok(result.expect_err("it was not refused"))

@@ -1,8 +1,15 @@
 //! Events to publish, a driver that does what the pipeline does, and a reader that checks what arrived.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test code, of which each binary uses its part"
+)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adit_event::{
@@ -67,6 +74,8 @@ pub struct Messages {
     relation: Arc<Relation>,
     transaction: Transaction,
     pub body_len: fn(u64) -> usize,
+    /// The last one made.
+    pub made: Arc<AtomicU64>,
 }
 
 impl Messages {
@@ -81,10 +90,12 @@ impl Messages {
             relation: relation(table),
             transaction,
             body_len,
+            made: Arc::default(),
         }
     }
 
     pub fn publish(&self, sink: &mut NatsSink, seq: u64) -> Result<(), Error> {
+        self.made.store(seq, Ordering::Relaxed);
         let mut row = BytesMut::new();
         let text = format!("{}{seq}", "0".repeat((self.body_len)(seq)));
         RowBuilder::new(&mut row, 1).text(text.as_bytes());
