@@ -22,7 +22,7 @@ const SERVER_BACK_WITHIN: Duration = Duration::from_secs(120);
 /// Pause between two tries to connect.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often a writer writes its largest transaction: after so many others.
-const FLOOD_EVERY: u64 = 400;
+const FLOOD_EVERY: u64 = 1_000;
 /// Savepoints inside each other at most.
 const DEPTH_MAX: usize = 3;
 
@@ -300,17 +300,18 @@ impl Writer {
     /// What the transaction does.
     fn steps(&mut self, turn: u64) -> Vec<Step> {
         let rows_max = self.options.rows_max;
-        // Each writer at another time.
+        // Each writer at another time, and only the first with all the rows there may be.
         if turn % FLOOD_EVERY == 20 * u64::from(self.number.unsigned_abs()) {
-            return vec![Step::Run(statement::flood(rows_max, &mut self.random))];
+            let rows = rows_max / i64::from(self.number);
+            return vec![Step::Run(statement::flood(rows, &mut self.random))];
         }
         let random = &mut self.random;
         let (size, statements) = match random.random_range(0..1000) {
-            0..2 => (
+            0 => (
                 Size::Large(random.random_range(1_000..=rows_max.max(1_000))),
                 1,
             ),
-            2..30 => (Size::Medium, random.random_range(1..=3)),
+            1..30 => (Size::Medium, random.random_range(1..=3)),
             _ => (Size::Small, random.random_range(1..=6)),
         };
         let truncate = self.may_truncate.load(Ordering::Relaxed) && random.random_bool(0.01);

@@ -1,0 +1,266 @@
+//! The central proof: everything is killed again and again, and the stream still tells what happened in the database,
+//! each change once and in order.
+//!
+//! `ADIT_SEED` repeats a run as far as a machine can, `ADIT_TORTURE_SECONDS` makes it longer.
+
+mod support;
+
+use std::env;
+use std::time::Duration;
+
+use adit_lab::workload::{Options, Workload};
+use adit_lab::{Direction, Proxy, nats, pg, wait_for};
+use anyhow::{Context, Result};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use support::Stage;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long writers write and things break, at least.
+const SECONDS: u64 = 60;
+/// Kills of adit, at least.
+const ADIT_KILLS: u32 = 20;
+/// Kills of each server, at least.
+const SERVER_KILLS: u32 = 5;
+/// Time for one more event to come, with everything up: adit may be pausing between two tries, and wait for a lease.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(60);
+/// Time for everything that was written to arrive once nothing breaks any more.
+const SETTLE_WITHIN: Duration = Duration::from_secs(240);
+
+/// One at a time: a run keeps the whole machine busy.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_doubled_or_reordered_on_postgres_17_and_nats_2_15() -> Result<()> {
+    torture(pg::Version::V17, nats::Version::V2_15).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_doubled_or_reordered_on_postgres_13_and_nats_2_10() -> Result<()> {
+    torture(pg::Version::V13, nats::Version::V2_10).await
+}
+
+async fn torture(postgres: pg::Version, nats: nats::Version) -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let seed = support::seed()?;
+    let name = format!("torture-{postgres}-{nats}-{seed}");
+    println!("{name}: ADIT_SEED={seed} repeats this run");
+    let options = Options::new(seed);
+    let mut stage = Stage::set(postgres, nats, &options).await?;
+    let result = run(&mut stage, &options).await;
+    let Err(error) = result else {
+        if env::var_os("ADIT_KEEP_LOG").is_some() {
+            println!("adit's log is {}", stage.keep_log(&name)?.display());
+        }
+        return Ok(());
+    };
+    let log = stage.keep_log(&name)?;
+    Err(error.context(format!(
+        "{name} failed; adit's log is {}; repeat it with\n  ADIT_SEED={seed} cargo test --test torture postgres_{postgres}\n",
+        log.display()
+    )))
+}
+
+async fn run(stage: &mut Stage, options: &Options) -> Result<()> {
+    let seconds = match env::var("ADIT_TORTURE_SECONDS") {
+        Ok(text) => text
+            .parse()
+            .context("ADIT_TORTURE_SECONDS is not a number")?,
+        Err(_) => SECONDS,
+    };
+    let started = Instant::now();
+    let end = started + Duration::from_secs(seconds);
+    let mut random = StdRng::seed_from_u64(options.seed);
+    let mut done = Done::default();
+    stage.adit.start()?;
+    let workload = stage.write(options);
+    snapshot(stage, &mut random, &mut done).await?;
+    workload.allow_truncates();
+    println!("{:6.1} s  streaming", started.elapsed().as_secs_f64());
+    while !workload.failed() && (Instant::now() < end || !done.is_enough()) {
+        // The moments at which things break are random; nothing is waited for.
+        sleep(Duration::from_millis(random.random_range(100..2_500))).await;
+        stage.expect_alive()?;
+        let fault = done.next(&mut random);
+        println!("{:6.1} s  {fault:?}", started.elapsed().as_secs_f64());
+        strike(stage, fault, &mut random).await?;
+    }
+    println!("{:6.1} s  {done:?}", started.elapsed().as_secs_f64());
+    finish(stage, workload, started).await
+}
+
+/// Interrupts the first snapshot some times, each in its own way, and then lets it come to its end.
+async fn snapshot(stage: &mut Stage, random: &mut StdRng, done: &mut Done) -> Result<()> {
+    for fault in [
+        Fault::KillAdit,
+        Fault::KillPostgres,
+        Fault::KillNats,
+        Fault::KillAdit,
+        Fault::Cut,
+    ] {
+        stage.wait_for_progress(PROGRESS_WITHIN).await?;
+        done.count(fault);
+        strike(stage, fault, random).await?;
+    }
+    wait_for("the end of the snapshot", SETTLE_WITHIN, async || {
+        stage.is_streaming().await
+    })
+    .await?;
+    stage.expect_alive()
+}
+
+/// Lifts every fault, lets everything arrive, and checks.
+async fn finish(stage: &mut Stage, workload: Workload, started: Instant) -> Result<()> {
+    let written = stage.settle(workload, SETTLE_WITHIN).await?;
+    println!("{:6.1} s  {written:?}", started.elapsed().as_secs_f64());
+    stage.stop_adit().await?;
+    let summary = stage.check().await?;
+    println!("{:6.1} s  {summary:?}", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    KillAdit,
+    KillPostgres,
+    KillNats,
+    /// Everything at once, as when a machine goes.
+    KillAll,
+    /// Connections are reset.
+    Cut,
+    /// Connections are reset in the middle of whatever they carry.
+    CutAfterBytes,
+    /// Nothing gets through for a while.
+    Stall,
+    /// A server stands still for a while.
+    Freeze,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+struct Done {
+    adit_kills: u32,
+    postgres_kills: u32,
+    nats_kills: u32,
+    others: u32,
+}
+
+impl Done {
+    const fn is_enough(&self) -> bool {
+        self.adit_kills >= ADIT_KILLS
+            && self.postgres_kills >= SERVER_KILLS
+            && self.nats_kills >= SERVER_KILLS
+    }
+
+    fn next(&mut self, random: &mut StdRng) -> Fault {
+        let fault = match random.random_range(0..100) {
+            0..42 => Fault::KillAdit,
+            42..53 => Fault::KillPostgres,
+            53..64 => Fault::KillNats,
+            64..68 => Fault::KillAll,
+            68..78 => Fault::Cut,
+            78..92 => Fault::CutAfterBytes,
+            92..96 => Fault::Stall,
+            _ => Fault::Freeze,
+        };
+        self.count(fault);
+        fault
+    }
+
+    fn count(&mut self, fault: Fault) {
+        match fault {
+            Fault::KillAdit => self.adit_kills += 1,
+            Fault::KillPostgres => self.postgres_kills += 1,
+            Fault::KillNats => self.nats_kills += 1,
+            Fault::KillAll => {
+                self.adit_kills += 1;
+                self.postgres_kills += 1;
+                self.nats_kills += 1;
+            }
+            _ => self.others += 1,
+        }
+    }
+}
+
+async fn strike(stage: &mut Stage, fault: Fault, random: &mut StdRng) -> Result<()> {
+    let down = Duration::from_millis(random.random_range(0..800));
+    match fault {
+        Fault::KillAdit => {
+            if random.random_bool(0.7) {
+                // In the midst of its work, not while it starts.
+                stage.wait_for_progress(PROGRESS_WITHIN).await?;
+            }
+            stage.adit.kill().await?;
+            sleep(down).await;
+            restart_adit(stage, random).await?;
+        }
+        Fault::KillPostgres => {
+            stage.postgres.kill().await?;
+            sleep(down).await;
+            stage.postgres.restart().await?;
+        }
+        Fault::KillNats => {
+            stage.nats.kill().await?;
+            sleep(down).await;
+            stage.nats.restart().await?;
+        }
+        Fault::KillAll => {
+            stage.nats.kill().await?;
+            stage.adit.kill().await?;
+            stage.postgres.kill().await?;
+            sleep(down).await;
+            stage.nats.restart().await?;
+            restart_adit(stage, random).await?;
+            stage.postgres.restart().await?;
+        }
+        Fault::Cut => proxy(stage, random).cut(),
+        Fault::CutAfterBytes => {
+            let (direction, bytes) = (direction(random), random.random_range(1..200_000));
+            proxy(stage, random).drop_after(direction, bytes);
+        }
+        Fault::Stall => {
+            let direction = direction(random);
+            let proxy = proxy(stage, random);
+            proxy.stall(direction);
+            sleep(3 * down).await;
+            proxy.resume();
+        }
+        Fault::Freeze if random.random() => {
+            stage.postgres.pause().await?;
+            sleep(3 * down).await;
+            stage.postgres.resume().await?;
+        }
+        Fault::Freeze => {
+            stage.nats.pause().await?;
+            sleep(3 * down).await;
+            stage.nats.resume().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts adit again. Mostly somebody ends the lease of the dead one first; else the new one has to wait for its end.
+async fn restart_adit(stage: &mut Stage, random: &mut StdRng) -> Result<()> {
+    if random.random_bool(0.95) {
+        // Where the bucket is not there yet there is no lease, and the new one finds its way in any case.
+        drop(timeout(Duration::from_secs(5), stage.end_lease()).await);
+    }
+    stage.adit.start()
+}
+
+fn proxy<'a>(stage: &'a Stage, random: &mut StdRng) -> &'a Proxy {
+    if random.random() {
+        &stage.to_postgres
+    } else {
+        &stage.to_nats
+    }
+}
+
+fn direction(random: &mut StdRng) -> Direction {
+    if random.random() {
+        Direction::ToServer
+    } else {
+        Direction::ToClient
+    }
+}
