@@ -218,6 +218,12 @@ async fn slots_and_senders_that_are_all_in_use_are_waited_for() -> Result<()> {
         "FAIL",
         &["replication connection", "53300", "max_wal_senders"],
     )?;
+    let running = holder.check().await?;
+    running.with(0, &[])?;
+    running.finding(
+        "warn",
+        &["replication connection", "reads the slot already"],
+    )?;
     waiter.start()?;
     waiter
         .says(&["53300", "max_wal_senders", "retry_in_ms"])
@@ -298,12 +304,14 @@ async fn lose_slot(postgres: &Postgres, adit: &mut Adit) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalidated_slot_is_refused_or_replaced_as_the_configuration_says() -> Result<()> {
     for version in [pg::Version::V13, pg::Version::V18] {
-        let postgres = Postgres::builder(version)
+        let mut builder = Postgres::builder(version)
             .conf("max_slot_wal_keep_size", "1MB")
             .conf("min_wal_size", "32MB")
-            .conf("max_wal_size", "32MB")
-            .start()
-            .await?;
+            .conf("max_wal_size", "32MB");
+        if version == pg::Version::V18 {
+            builder = builder.conf("idle_replication_slot_timeout", "1d");
+        }
+        let postgres = builder.start().await?;
         let name = format!("invalidated_{}", version.major());
         create_database(&postgres, &name).await?;
         let mut adit = Adit::new(&name, postgres.addr(), shared_nats().await?.addr())?;
@@ -315,6 +323,10 @@ async fn an_invalidated_slot_is_refused_or_replaced_as_the_configuration_says() 
         let check = adit.check().await?;
         check.with(0, &[])?;
         check.finding("warn", &["was invalidated", "when_needed"])?;
+        check.finding("ok", &["max_slot_wal_keep_size", "1MB"])?;
+        if version == pg::Version::V18 {
+            check.finding("warn", &["idle_replication_slot_timeout", "1d"])?;
+        }
         adit.start()?;
         adit.says(&["the tables are read afresh", "replication started"])
             .await?;
@@ -429,4 +441,61 @@ async fn transactions_that_a_new_slot_waits_for_are_named() -> Result<()> {
         .await?;
     adit.insert(&postgres, "on").await?;
     adit.arrives("on").await
+}
+
+/// Turns a server that was stopped cleanly into a standby, which finds no primary.
+async fn demote(postgres: &mut Postgres) -> Result<()> {
+    postgres.stop().await?;
+    std::fs::write(postgres.data_dir().join("standby.signal"), "")?;
+    postgres.restart().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_told_apart() -> Result<()> {
+    for version in [pg::Version::V13, pg::Version::V18] {
+        let mut postgres = Postgres::start(version).await?;
+        let name = format!("standby_{}", version.major());
+        create_database(&postgres, &name).await?;
+        let mut adit = Adit::new(&name, postgres.addr(), shared_nats().await?.addr())?;
+        demote(&mut postgres).await?;
+        let check = adit.check().await?;
+        check.with(1, &[])?;
+        check.finding(
+            "FAIL",
+            &["publication", "CREATE PUBLICATION", "on the primary"],
+        )?;
+        if version == pg::Version::V13 {
+            check.finding(
+                "FAIL",
+                &["standby", "from PostgreSQL 16 on", "target_session_attrs"],
+            )?;
+        } else {
+            check.finding("warn", &["standby", "pg_log_standby_snapshot()"])?;
+        }
+        adit.run_is_refused(&["does not exist and cannot be created", "CREATE PUBLICATION"])
+            .await?;
+        // Where the primary is to be found among several hosts, it is waited for.
+        adit.source.push_str("?target_session_attrs=read-write");
+        adit.start()?;
+        adit.says(&["target_session_attrs=read-write", "retry_in_ms"])
+            .await?;
+        std::fs::remove_file(postgres.data_dir().join("standby.signal"))?;
+        postgres.restart().await?;
+        adit.insert(&postgres, "promoted").await?;
+        adit.arrives("promoted").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_crashes_is_waited_for_while_running() -> Result<()> {
+    let mut postgres = Postgres::start(pg::Version::V15).await?;
+    create_database(&postgres, "crash").await?;
+    let mut adit = Adit::new("crash", postgres.addr(), shared_nats().await?.addr())?;
+    adit.delivers(&postgres, "before").await?;
+    postgres.kill().await?;
+    adit.says(&["cannot reach", "retry_in_ms"]).await?;
+    postgres.restart().await?;
+    adit.insert(&postgres, "after").await?;
+    adit.arrives("after").await
 }

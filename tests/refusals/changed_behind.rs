@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use adit_lab::{Postgres, pg};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use crate::support::{Adit, create_database, shared_nats, shared_postgres};
 
@@ -195,4 +196,53 @@ async fn a_second_process_stands_by_and_takes_over() -> Result<()> {
     first.insert(postgres, "by the second").await?;
     second.says(&["taking over", "replication started"]).await?;
     second.arrives("by the second").await
+}
+
+/// Changes what the checkpoint of a connector says, or removes it.
+async fn edit_checkpoint(name: &str, edit: impl FnOnce(&mut Value) -> bool) -> Result<()> {
+    let store = shared_nats().await?.jetstream().await?;
+    let store = store.get_key_value("adit_checkpoints").await?;
+    let bytes = store.get(name).await?.context("no checkpoint")?;
+    let mut checkpoint = serde_json::from_slice(&bytes)?;
+    if edit(&mut checkpoint) {
+        store
+            .put(name, serde_json::to_vec(&checkpoint)?.into())
+            .await?;
+    } else {
+        store.purge(name).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_purged_beyond_the_checkpoint_is_refused() -> Result<()> {
+    let mut adit = stopped("purged_far").await?;
+    // As if adit had been killed before it stored its last checkpoint.
+    edit_checkpoint("purged_far", |checkpoint| {
+        if let Some(seq) = checkpoint.get_mut("seq") {
+            *seq = (seq.as_u64().unwrap_or_default() - 1).into();
+        }
+        true
+    })
+    .await?;
+    let broker = shared_nats().await?.jetstream().await?;
+    broker.get_stream(adit.stream()).await?.purge().await?;
+    adit.is_refused(&[
+        "were purged or deleted behind this connector",
+        "--accept-truncated-stream",
+    ])
+    .await
+}
+
+/// The stream's end alone does not tell that nothing lies between it and where the slot stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_checkpoint_is_refused_once_the_slot_has_moved_on() -> Result<()> {
+    let mut adit = stopped("lost_checkpoint").await?;
+    edit_checkpoint("lost_checkpoint", |_| false).await?;
+    adit.is_refused(&[
+        "\"adit_lost_checkpoint\" was moved to",
+        "when_needed",
+        "adit drop",
+    ])
+    .await
 }

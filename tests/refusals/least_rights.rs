@@ -53,6 +53,7 @@ async fn a_role_and_a_user_with_no_more_than_needed_are_enough() -> Result<()> {
     adit.nats = format!("nats://adit:{SECRET}@{}", broker.addr());
     let check = adit.check().await?;
     check.with(0, &[])?;
+    check.finding("warn", &["connection limit", "CONNECTION LIMIT 7"])?;
     adit.start()?;
     adit.says(&["replication started"]).await?;
     adit.insert(postgres, "delivered").await?;

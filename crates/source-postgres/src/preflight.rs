@@ -4,6 +4,7 @@
 //! are asked all the same.
 
 mod publication;
+mod replication;
 mod resume;
 mod server;
 mod slot;
@@ -15,7 +16,6 @@ use tokio_postgres::Client;
 
 use crate::error::SourceError;
 use crate::link::{ConnectError, ReplicationLink, sql_client};
-use crate::quote;
 use crate::source::PostgresOptions;
 
 /// So that a question that waits for a lock of somebody else does not hold up the others.
@@ -44,7 +44,6 @@ pub async fn check(
         connect,
         ..options.clone()
     };
-    let replication = replication(&link, options);
     let client = match sql_client(&options.connect, "adit check").await {
         Ok(client) => client,
         Err(error) => return vec![failed("connection", &error)],
@@ -59,7 +58,12 @@ pub async fn check(
         begun: stored.is_some() || last.is_some(),
     };
     answer(&mut findings, "connection", ask.connection().await);
-    findings.push(replication);
+    findings.push(replication::check(&ask, &link).await);
+    answer(
+        &mut findings,
+        "connection limit",
+        replication::limit(&ask).await,
+    );
     answer(&mut findings, "server", server::check(&ask).await);
     answer(&mut findings, "settings", server::settings(&ask).await);
     answer(&mut findings, "slot", slot::check(&ask).await);
@@ -145,32 +149,6 @@ impl Question<'_> {
 /// Whether replication was refused in a way that does not tell that ordinary sessions are too.
 fn replication_alone(error: &ConnectError) -> bool {
     matches!(error.sqlstate(), Some("42501" | "53300" | "28000"))
-}
-
-/// Whether the role may replicate and a sender is free; opens no stream.
-fn replication(link: &Result<ReplicationLink, ConnectError>, options: &PostgresOptions) -> Finding {
-    const SUBJECT: &str = "replication connection";
-    let user = options.connect.user();
-    match link {
-        Ok(_) => Finding::ok(
-            SUBJECT,
-            format!("role {user:?} may replicate, and a sender is free"),
-        ),
-        Err(error) if error.sqlstate() == Some("42501") => {
-            let user = quote::identifier(user);
-            let remedy = format!(
-                "ALTER ROLE {user} REPLICATION; -- as a superuser; on a managed service grant its replication role"
-            );
-            let detail = format!("role {user} may not use replication");
-            Finding::fail(SUBJECT, detail, remedy)
-        }
-        Err(error) if error.sqlstate() == Some("53300") => Finding::fail(
-            SUBJECT,
-            chain(error),
-            "ALTER SYSTEM SET max_wal_senders = 20; -- and restart the server; or end what SELECT * FROM pg_stat_replication shows",
-        ),
-        Err(error) => failed(SUBJECT, error),
-    }
 }
 
 /// Adds what was found, or why nothing was.

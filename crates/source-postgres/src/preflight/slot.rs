@@ -39,30 +39,57 @@ pub(super) async fn check(ask: &Question<'_>) -> Found {
             "remove source.postgres.failover",
         ));
     }
+    findings.extend(spare(ask).await?);
     findings.extend(forgotten(ask).await?);
     Ok(findings)
+}
+
+/// The slots of the server.
+struct Slots {
+    used: i64,
+    most: i64,
+    /// The names of those without a reader.
+    idle: Option<String>,
+    /// Whether ours is among them.
+    ours: bool,
+}
+
+async fn count(ask: &Question<'_>) -> Result<Slots, SourceError> {
+    let row = ask
+        .client
+        .query_typed(
+            "SELECT count(*), current_setting('max_replication_slots')::int8, \
+             string_agg(slot_name, ', ') FILTER (WHERE NOT active), \
+             coalesce(bool_or(slot_name = $1), false) FROM pg_catalog.pg_replication_slots",
+            &[(&ask.options.slot, Type::TEXT)],
+        )
+        .await
+        .map_err(|error| SourceError::query("counting the slots", &error))?;
+    let none = Slots {
+        used: 0,
+        most: 0,
+        idle: None,
+        ours: false,
+    };
+    Ok(row.first().map_or(none, |row| Slots {
+        used: row.get(0),
+        most: row.get(1),
+        idle: row.get(2),
+        ours: row.get(3),
+    }))
 }
 
 /// There is none: whether one more may be created.
 async fn free(ask: &Question<'_>) -> Found {
     let name = &ask.options.slot;
-    let row = ask
-        .client
-        .query_one(
-            "SELECT (SELECT count(*) FROM pg_catalog.pg_replication_slots), \
-             current_setting('max_replication_slots')::int8, (SELECT string_agg(slot_name, ', ') \
-             FROM pg_catalog.pg_replication_slots WHERE NOT active)",
-            &[],
-        )
-        .await
-        .map_err(|error| SourceError::query("counting the slots", &error))?;
-    let (used, most): (i64, i64) = (row.get(0), row.get(1));
+    let Slots {
+        used, most, idle, ..
+    } = count(ask).await?;
     if used < most {
         let detail =
             format!("{name:?} does not exist, run creates it; {used} of {most} slots are in use");
         return Ok(vec![Finding::ok(SUBJECT, detail)]);
     }
-    let idle: Option<String> = row.get(2);
     let idle = idle.map_or_else(
         || "every one of them has a reader now".to_owned(),
         |names| format!("without a reader now: {names}"),
@@ -73,6 +100,27 @@ async fn free(ask: &Question<'_>) -> Found {
             "{name:?} does not exist, and all {most} replication slots of the server are in use ({idle})"
         ),
         "SELECT pg_drop_replication_slot('…'); -- one that nobody needs; or raise max_replication_slots and restart the server",
+    )])
+}
+
+/// Tables that are added later are read with the help of a second slot, a temporary one.
+async fn spare(ask: &Question<'_>) -> Found {
+    let slots = count(ask).await?;
+    let free = slots.most - slots.used;
+    if free > i64::from(!slots.ours) || free == 0 && !slots.ours {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Finding::warn(
+        "spare slot",
+        format!(
+            "none of the server's {} slots is left for the snapshot of tables that are added later, which needs one for a \
+             moment",
+            slots.most
+        ),
+        format!(
+            "ALTER SYSTEM SET max_replication_slots = {}; -- and restart the server; or drop slots that nobody needs",
+            slots.most + 4
+        ),
     )])
 }
 
