@@ -71,6 +71,50 @@ impl DataPath {
         Ok(())
     }
 
+    /// Kills adit with SIGKILL, and ends its lease, which would hold up the next one for ten seconds.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        self.adit.kill().await?;
+        let jetstream = self.nats.jetstream().await?;
+        let leases = jetstream.get_key_value("adit_leases").await?;
+        leases.purge("shop").await?;
+        Ok(())
+    }
+
+    /// Waits until adit has ended by itself.
+    pub(crate) async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        let mut status = None;
+        let adit = &mut self.adit;
+        wait_for("adit's end", WITHIN, async || {
+            status = adit.exited()?;
+            Ok(status.is_some())
+        })
+        .await
+        .with_context(|| self.log())?;
+        status.context("adit runs")
+    }
+
+    /// The only value of a query in the database.
+    pub(crate) async fn ask(&self, sql: &str) -> Result<String> {
+        let client = self.pg.client("postgres").await?;
+        let row = client
+            .query_one(&format!("select ({sql})::text"), &[])
+            .await;
+        let row = row.with_context(|| format!("running {sql:?}"))?;
+        Ok(row.get::<_, Option<String>>(0).unwrap_or_default())
+    }
+
+    /// Waits until the only value of a query is `expected`.
+    pub(crate) async fn wait_until(&self, sql: &str, expected: &str) -> Result<()> {
+        let what = format!("{expected:?} as the answer to {sql:?}");
+        let mut last = String::new();
+        let seen = wait_for(&what, WITHIN, async || {
+            last = self.ask(sql).await?;
+            Ok(last == expected)
+        });
+        seen.await
+            .with_context(|| format!("the last answer was {last:?}; adit's log:\n{}", self.log()))
+    }
+
     /// The end of adit's log.
     pub(crate) fn log(&self) -> String {
         let log = self.adit.log();
@@ -80,7 +124,7 @@ impl DataPath {
     }
 
     /// Waits until the slot is there: what is committed from then on is streamed, not read by the first snapshot.
-    async fn slot(&self) -> Result<()> {
+    pub(crate) async fn slot(&self) -> Result<()> {
         let client = self.pg.client("postgres").await?;
         let sql = "select from pg_replication_slots where slot_name = 'adit_shop' and confirmed_flush_lsn is not null";
         let seen = wait_for("the slot", WITHIN, async || {

@@ -120,7 +120,7 @@ pub(crate) async fn check(version: Version, kinds: &[Kind]) -> Result<()> {
         let table = format!("t{table}");
         let logical = schemas
             .get(table.as_str())
-            .map(|schema| schema.columns[1].logical.as_str());
+            .and_then(|schema| Some(schema.columns.get(1)?.logical.as_str()));
         if logical != Some(kind.logical) {
             wrong.push_str(&format!("{}: logical type {logical:?}\n", kind.name));
         }

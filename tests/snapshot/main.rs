@@ -1,0 +1,64 @@
+//! Slot, publication, snapshot, schema events and heartbeats on every PostgreSQL: with what is read first and what is
+//! streamed then, readers have the tables as they are; no row is missing and none comes twice.
+
+#[path = "../support/path.rs"]
+mod path;
+
+mod come_and_go;
+mod hammer;
+mod initial;
+mod memory;
+mod mode;
+mod publication;
+mod replica;
+mod schema;
+mod slot;
+
+use adit_lab::pg::Version;
+use anyhow::Result;
+
+/// A test for each version of PostgreSQL.
+macro_rules! on_every_version {
+    ($($name:ident = $test:path;)*) => {
+        $(mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_13() { super::report($test(super::Version::V13).await); }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_15() { super::report($test(super::Version::V15).await); }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_17() { super::report($test(super::Version::V17).await); }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_18() { super::report($test(super::Version::V18).await); }
+        })*
+    };
+}
+
+on_every_version! {
+    a_table_under_fire_is_read_whole_and_streamed_from_there = super::initial::under_fire;
+    a_snapshot_that_a_kill_cut_short_is_read_afresh = super::initial::killed;
+    a_snapshot_that_the_server_cut_short_is_read_afresh = super::initial::server_killed;
+    a_table_that_is_altered_while_it_is_read_is_not_lost = super::initial::altered;
+    without_a_snapshot_only_changes_come = super::mode::never;
+    only_a_snapshot_ends_by_itself_and_leaves_no_slot = super::mode::only;
+    a_lost_slot_is_made_up_for_by_a_snapshot_when_allowed = super::mode::when_needed;
+    a_table_that_comes_under_fire_is_read_and_then_streamed = super::come_and_go::comes;
+    a_table_that_is_dropped_and_made_again_is_another = super::come_and_go::made_again;
+    the_publication_has_exactly_the_tables_that_match = super::publication::exact;
+    filters_of_a_publication_hold_for_snapshot_and_stream = super::publication::filtered;
+    the_slot_is_as_configured = super::slot::failover;
+    the_slot_of_an_idle_database_moves = super::slot::idle;
+    each_row_comes_with_the_shape_it_was_written_in = super::schema::changes;
+    rows_of_types_that_are_gone_are_still_told = super::schema::types_gone;
+}
+
+/// One version is enough: it is our memory, and from 14 on servers send large transactions before their commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_stays_flat_however_large_tables_and_transactions_are() {
+    report(memory::flat(Version::V17).await);
+}
+
+fn report(result: Result<()>) {
+    if let Err(error) = result {
+        panic!("{error:#}");
+    }
+}
