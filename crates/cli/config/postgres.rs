@@ -94,6 +94,7 @@ pub(crate) fn read(
         );
     }
     let publication = identifier(&mut postgres, "publication", connector);
+    let manage_publication = postgres.flag("manage_publication", true);
     let failover = postgres.flag("failover", false);
     let heartbeat = postgres.duration("heartbeat", HEARTBEAT_DEFAULT);
     if heartbeat < HEARTBEAT_LEAST {
@@ -121,6 +122,7 @@ pub(crate) fn read(
         tables: tables?,
         slot,
         publication,
+        manage_publication,
         failover,
         heartbeat,
         snapshot,

@@ -40,6 +40,7 @@ pub(crate) async fn tail(
     } else {
         SnapshotMode::Never
     };
+    source.manage_publication = !keep_publication;
     if !keep_publication {
         source.publication.clone_from(&unique);
     }

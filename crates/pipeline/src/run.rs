@@ -121,7 +121,7 @@ async fn open<K: Sink, C: CheckpointStore>(
              if it still has them"
         );
     }
-    info!(connector = %name, stream_seq = start.seq, position = ?start.last.map(|p| p.to_string()), "publishing goes on behind the stream's last message");
+    info!(connector = %name, stream_seq = start.seq, position = start.last.map(|p| p.to_string()), "publishing goes on behind the stream's last message");
     Ok(Some(Core::new(start, tail.created, schemas)))
 }
 
@@ -161,7 +161,7 @@ pub async fn retry<T, E: Classify>(
                     warn!(
                         connector,
                         error = chain(&error),
-                        retry_in_ms = pause.as_millis(),
+                        retry_in_ms = milliseconds(pause),
                         "{doing} failed"
                     );
                     tokio::select! {
@@ -332,7 +332,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
             Disposition::Retry => {
                 let pause = self.source_backoff.pause();
                 warn!(
-                    connector = %self.options.name, error = chain(&error), retry_in_ms = pause.as_millis(),
+                    connector = %self.options.name, error = chain(&error), retry_in_ms = milliseconds(pause),
                     "reading the database's log failed"
                 );
                 self.reading = Reading::Waiting(Instant::now() + pause);
@@ -416,7 +416,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
                     let pause = self.store_backoff.pause();
                     self.store_after = Instant::now() + pause;
                     warn!(
-                        connector = %self.options.name, error = chain(&error), retry_in_ms = pause.as_millis(),
+                        connector = %self.options.name, error = chain(&error), retry_in_ms = milliseconds(pause),
                         "storing the connector's state failed"
                     );
                     if let Write::Schema(outgoing) = write {
@@ -504,6 +504,10 @@ async fn written<E>(storing: &mut Option<Storing<E>>) -> (Write, Result<(), E>) 
         Some(storing) => storing.await,
         None => std::future::pending().await,
     }
+}
+
+fn milliseconds(pause: Duration) -> u64 {
+    u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn halted(error: crate::core::CoreError) -> RunError {

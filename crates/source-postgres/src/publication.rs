@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::error::SourceError;
 use crate::quote;
@@ -71,8 +71,45 @@ pub(crate) async fn read(client: &Client, name: &str) -> Result<Option<Publicati
     }))
 }
 
+/// The publication, and those of the wanted tables that it has.
+///
+/// A publication that is not `managed` is taken as it is. Else it is created, or tables are added;
+/// where that is not allowed, a connector that has run before goes on without those tables and says
+/// so: they are read and streamed once their owner has added them.
+pub(crate) async fn cover(
+    client: &Client,
+    name: &str,
+    mut wanted: Vec<TableName>,
+    managed: bool,
+    has_run: bool,
+) -> Result<(Publication, Vec<TableName>), SourceError> {
+    let ensured = if managed {
+        ensure(client, name, &wanted).await
+    } else {
+        Err(SourceError::Publication {
+            publication: name.to_owned(),
+            why: "does not exist".to_owned(),
+            remedy: format!("CREATE PUBLICATION {} FOR TABLE …", quote::identifier(name)),
+        })
+    };
+    let publication = match ensured {
+        Err(refused @ SourceError::Publication { .. }) if has_run || !managed => {
+            let Some(publication) = read(client, name).await? else {
+                return Err(refused);
+            };
+            if managed {
+                warn!(error = %refused, "tables that match are not captured yet");
+            }
+            publication
+        }
+        ensured => ensured?,
+    };
+    wanted.retain(|table| publication.tables.contains(table));
+    Ok((publication, wanted))
+}
+
 /// Creates the publication, or adds what is missing to it.
-pub(crate) async fn ensure(
+async fn ensure(
     client: &Client,
     name: &str,
     wanted: &[TableName],
@@ -91,7 +128,7 @@ pub(crate) async fn ensure(
     let list = list.collect::<Vec<_>>().join(", ");
     let quoted = quote::identifier(name);
     let sql = match (&existing, missing.is_empty()) {
-        (Some(_), true) => return Ok(existing.unwrap_or_else(|| unreachable!("matched above"))),
+        (Some(publication), true) => return Ok(publication.clone()),
         (Some(_), false) => format!("ALTER PUBLICATION {quoted} ADD TABLE {list}"),
         (None, true) => format!("CREATE PUBLICATION {quoted}"),
         (None, false) => format!("CREATE PUBLICATION {quoted} FOR TABLE {list}"),

@@ -108,8 +108,8 @@ pub(crate) async fn create(
         (150_000.., _) => " (SNAPSHOT 'export')",
         _ => " EXPORT_SNAPSHOT",
     };
-    let name = quote::identifier(name);
-    let sql = format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput{options}");
+    let quoted = quote::identifier(name);
+    let sql = format!("CREATE_REPLICATION_SLOT {quoted}{temporary} LOGICAL pgoutput{options}");
     let rows = link.simple_query(&sql).await?;
     let mut columns = rows
         .into_iter()
@@ -121,7 +121,7 @@ pub(crate) async fn create(
     let snapshot = columns.next().flatten();
     let (Some(consistent_point), Some(snapshot)) = (consistent_point, snapshot) else {
         return Err(SourceError::SlotUnfit {
-            slot: name,
+            slot: name.to_owned(),
             why: "the server did not say where it starts and with which snapshot".to_owned(),
         });
     };

@@ -62,6 +62,8 @@ pub struct PostgresOptions {
     pub slot: String,
     /// The publication, created if missing, for exactly the matching tables.
     pub publication: String,
+    /// Whether the publication is created and kept; else it is taken as it is.
+    pub manage_publication: bool,
     /// The slot follows a failover (PostgreSQL 17 and later).
     pub failover: bool,
     /// How often an idle database's slot is moved.
@@ -161,7 +163,12 @@ impl Session {
         check_end(&server, last)?;
         // Only now: on the wrong server nothing is created.
         let wanted = matching_tables(&client, &options.tables).await?;
-        let publication = publication::ensure(&client, &options.publication, &wanted).await?;
+        let (name, managed) = (&options.publication, options.manage_publication);
+        let (publication, wanted) =
+            publication::cover(&client, name, wanted, managed, resumed.is_some()).await?;
+        if wanted.is_empty() {
+            warn!(connector = %options.name, tables = %options.tables, "no table matches; nothing is captured until one does");
+        }
 
         let placed = if options.temporary_slot {
             None
@@ -278,6 +285,7 @@ impl Session {
             position: self.start,
             decoder: Decoder::new(),
             assembler: Assembler::new(options.spill_dir.clone(), options.spill_memory),
+            refused: Vec::new(),
             held: HashSet::new(),
             unannounced: HashMap::new(),
         };

@@ -100,6 +100,8 @@ pub(crate) struct Stream<'a> {
     pub(crate) position: Lsn,
     pub(crate) decoder: Decoder,
     pub(crate) assembler: Assembler,
+    /// Tables that match and that we may not add to the publication.
+    pub(crate) refused: Vec<TableName>,
     /// Relations of tables that wait for their snapshot.
     pub(crate) held: HashSet<u64>,
     /// Relations that were held and may have another shape than the snapshot showed.
@@ -356,25 +358,30 @@ impl Stream<'_> {
         if self.hold.is_some() || self.decoder.in_transaction() {
             return Ok(());
         }
-        let wanted = matching_tables(&self.client, &self.options.tables).await?;
+        let mut wanted = matching_tables(&self.client, &self.options.tables).await?;
+        wanted.retain(|table| found.tables.contains(table) || !self.refused.contains(table));
         // A table that was dropped and created again is not in the publication any more.
         let is_known =
             |table: &TableName| self.state.captured.contains(table) && found.tables.contains(table);
-        let new: Vec<_> = wanted
-            .iter()
-            .filter(|table| !is_known(table))
-            .cloned()
-            .collect();
+        let mut new = wanted.clone();
+        new.retain(|table| !is_known(table));
         if new.is_empty() {
             self.state.captured = wanted;
+            return Ok(());
+        }
+        let managed = self.options.manage_publication;
+        let (_, covered) =
+            publication::cover(&self.client, name, wanted, managed, true).await?;
+        let (new, refused) = new.into_iter().partition(|table| covered.contains(table));
+        self.refused = refused;
+        self.state.captured = covered;
+        if Vec::is_empty(&new) {
             return Ok(());
         }
         info!(
             tables = new.len(),
             "tables were added; they are read and then streamed"
         );
-        publication::ensure(&self.client, name, &wanted).await?;
-        self.state.captured = wanted;
         if self.options.snapshot.mode != SnapshotMode::Never {
             self.state.pending.extend(new.iter().cloned());
             let hold = anchor_later(self.options, &self.client, new, true).await?;
