@@ -78,6 +78,12 @@ pub enum SourceError {
         /// Where the log would have been asked for.
         resume: Lsn,
     },
+    /// The temporary slot is gone with its connection.
+    #[error(
+        "the connection was lost, and with it the temporary replication slot: what was changed since cannot be read; \
+         start again"
+    )]
+    TemporarySlotGone,
     /// The slot lost its log.
     #[error(
         "replication slot {slot:?} was invalidated ({reason}): the log needed to go on is gone; raise \
@@ -210,6 +216,7 @@ impl Classify for SourceError {
             | Self::NoReplicationRight { .. }
             | Self::SlotMissing { .. }
             | Self::SlotLost { .. }
+            | Self::TemporarySlotGone
             | Self::SlotUnfit { .. }
             | Self::Gap { .. }
             | Self::Diverged { .. }

@@ -160,6 +160,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) chunk_rows: u64,
     /// Readers may hold rows of these tables already.
     pub(crate) resnapshot: bool,
+    /// From where the stream goes on afterwards.
+    pub(crate) resume: Lsn,
 }
 
 /// A range of one table's blocks.
@@ -253,7 +255,7 @@ pub(crate) async fn read(anchor: Anchor, plan: Plan<'_>, out: &mut Outlet) -> Re
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }
-    let resume = point.to_string().into();
+    let resume = plan.resume.to_string().into();
     out.send(Item::Commit { resume }).await?;
     info!(rows = ordinal, consistent_point = %point, "snapshot complete");
     Ok(())

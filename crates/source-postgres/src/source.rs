@@ -153,12 +153,14 @@ impl Session {
         let status_period = status_period(&client, options.heartbeat).await?;
 
         let last = last.as_ref().map(adit_event::Position::as_str);
-        let resumed = match stored {
+        let mut resumed = match stored {
             None => None,
             Some(stored) => Some((State::parse(&stored.state)?, parse_resume(&stored.resume)?)),
         };
-        if let Some((state, _)) = &resumed {
-            check_identity(&mut link, &server, &state.identity, last).await?;
+        if let Some((state, resume)) = &mut resumed {
+            let shared = check_identity(&mut link, &server, &state.identity, last).await?;
+            // What was read of the timeline that was left, without anything to publish, never happened.
+            *resume = shared.map_or(*resume, |shared| shared.min(*resume));
         }
         check_end(&server, last)?;
         // Only now: on the wrong server nothing is created.
@@ -171,6 +173,10 @@ impl Session {
         }
 
         let placed = if options.temporary_slot {
+            if options.snapshot.mode != SnapshotMode::Only && (resumed.is_some() || last.is_some())
+            {
+                return Err(SourceError::TemporarySlotGone);
+            }
             None
         } else {
             match place(&client, options, resumed.as_ref(), last).await {
@@ -392,13 +398,13 @@ pub(crate) fn parse_resume(resume: &str) -> Result<Lsn, SourceError> {
 }
 
 /// The server is the one that the checkpoint speaks of, or follows it in a history that has all
-/// that is published.
+/// that is published. Returns where that history ends, if the server has left it since.
 pub(crate) async fn check_identity(
     link: &mut ReplicationLink,
     server: &Server,
     expected: &Identity,
     last: Option<&str>,
-) -> Result<(), SourceError> {
+) -> Result<Option<Lsn>, SourceError> {
     let found = &server.identity;
     for (what, found, expected) in [
         ("system identifier", &found.system, &expected.system),
@@ -414,7 +420,7 @@ pub(crate) async fn check_identity(
         }
     }
     if found.timeline == expected.timeline {
-        return Ok(());
+        return Ok(None);
     }
     let published = last.and_then(commit_lsn).unwrap_or(Lsn(0));
     let history = link
@@ -433,7 +439,7 @@ pub(crate) async fn check_identity(
                 from = expected.timeline, to = found.timeline, %switch,
                 "the server was promoted or restored; it has all that is published"
             );
-            Ok(())
+            Ok(Some(switch))
         }
         switch => Err(SourceError::Diverged {
             published: last.unwrap_or("nothing").to_owned(),

@@ -174,6 +174,8 @@ impl Stream<'_> {
                 // Everything that was committed before this point has been received. Inside a
                 // transaction its end says it.
                 if !self.decoder.in_transaction() && keepalive.server_end > self.position {
+                    // A snapshot up to there comes first: progress never goes back.
+                    self.snapshot_due(keepalive.server_end).await?;
                     self.position = keepalive.server_end;
                     let resume = self.position.to_string().into();
                     self.out
@@ -318,20 +320,22 @@ impl Stream<'_> {
         else {
             return Ok(());
         };
-        let point = anchor.point;
+        // The anchor may have become ready when the stream was further on, with nothing of these tables.
+        self.position = self.position.max(anchor.point);
         let plan = Plan {
             tables: &tables,
             publication: &self.options.publication,
             server_version: self.server_version,
             chunk_rows: self.options.snapshot.chunk_rows,
             resnapshot,
+            resume: self.position,
         };
         read(anchor, plan, &mut self.out).await?;
         self.state.pending.retain(|table| !tables.contains(table));
         let held = self.held.drain();
         let relations = held.filter_map(|id| Some((id, self.decoder.shape(id)?)));
         self.unannounced = relations.collect();
-        let resume = point.to_string().into();
+        let resume = self.position.to_string().into();
         let state = Some(self.state.to_text());
         Ok(self.out.send(Item::Progress { resume, state }).await?)
     }
@@ -370,8 +374,7 @@ impl Stream<'_> {
             return Ok(());
         }
         let managed = self.options.manage_publication;
-        let (_, covered) =
-            publication::cover(&self.client, name, wanted, managed, true).await?;
+        let (_, covered) = publication::cover(&self.client, name, wanted, managed, true).await?;
         let (new, refused) = new.into_iter().partition(|table| covered.contains(table));
         self.refused = refused;
         self.state.captured = covered;
