@@ -117,7 +117,8 @@ impl Stage {
         .await
     }
 
-    async fn stream_len(&self) -> Result<u64> {
+    /// The number of messages in the stream.
+    pub(crate) async fn stream_len(&self) -> Result<u64> {
         let stream = self.nats.jetstream().await?.get_stream(STREAM).await?;
         Ok(stream.get_info().await?.state.last_sequence)
     }

@@ -236,3 +236,120 @@ fn number(row: &Row, column: &str) -> Result<i64> {
         .and_then(Value::as_i64)
         .with_context(|| format!("the ledger's row has no {column}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the checker says to a stream of these messages: `N POSITION BODY`, the body without its source.
+    fn check(messages: &[&str]) -> Result<usize> {
+        let mut history = History::new();
+        for (index, message) in messages.iter().enumerate() {
+            let mut parts = message.splitn(3, ' ');
+            let (n, position) = (parts.next().unwrap(), parts.next().unwrap());
+            let snapshot = message.contains(r#""op":"read""#);
+            let body = format!(
+                r#"{{{},"schema":"public","source":{{"connector":"c","kind":"postgres","pos":"{position}","snapshot":{snapshot}}}}}"#,
+                parts.next().unwrap()
+            );
+            history.observe(&Message {
+                seq: index as u64 + 1,
+                n: n.parse()?,
+                position,
+                writer: "w",
+                subject: "s",
+                body: serde_json::from_str(&body)?,
+            })?;
+        }
+        Ok(history.finish()?.streamed.len())
+    }
+
+    fn refused(messages: &[&str], why: &str) {
+        let error = check(messages).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+
+    fn row(id: u32, seq: u32) -> String {
+        format!(r#""op":"insert","table":"tags","tx":{{"id":"{id}","seq":{seq},"ts":"t"}}"#)
+    }
+
+    fn ledger(id: u32, seq: u32, counter: u32, changes: u32) -> String {
+        format!(
+            r#""op":"insert","table":"ledger","after":{{"writer":1,"counter":{counter},"changes":{changes},"xid":"{id}"}},"tx":{{"id":"{id}","seq":{seq},"last":true,"ts":"t"}}"#
+        )
+    }
+
+    #[test]
+    fn two_whole_transactions_in_order_pass() {
+        let messages = [
+            format!("5 a {}", row(1, 0)),
+            format!("6 b {}", ledger(1, 1, 1, 1)),
+            format!("7 c {}", ledger(2, 0, 2, 0)),
+        ];
+        assert_eq!(check(&messages.each_ref().map(String::as_str)).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_hole_in_the_numbers_is_found() {
+        let (one, two) = (format!("5 a {}", row(1, 0)), format!("7 b {}", row(1, 1)));
+        refused(&[&one, &two], "not one more");
+    }
+
+    #[test]
+    fn a_position_that_does_not_rise_is_found() {
+        let (one, two) = (format!("5 b {}", row(1, 0)), format!("6 b {}", row(1, 1)));
+        refused(&[&one, &two], "does not come behind");
+    }
+
+    #[test]
+    fn transactions_in_each_other_are_found() {
+        let (one, two) = (format!("5 a {}", row(1, 0)), format!("6 b {}", row(2, 1)));
+        refused(&[&one, &two], "in the midst of transaction 1");
+    }
+
+    #[test]
+    fn a_lost_event_of_a_transaction_is_found() {
+        let (one, two) = (format!("5 a {}", row(1, 0)), format!("6 b {}", row(1, 2)));
+        refused(&[&one, &two], "event 2 of its transaction, after 1");
+        let cut = format!("6 b {}", ledger(1, 1, 1, 2));
+        refused(&[&one, &cut], "its writer counted");
+    }
+
+    #[test]
+    fn a_transaction_without_an_end_is_found() {
+        refused(&[&format!("5 a {}", row(1, 0))], "no last event");
+    }
+
+    #[test]
+    fn a_lost_or_repeated_transaction_is_found() {
+        let one = format!("5 a {}", ledger(1, 0, 1, 0));
+        refused(
+            &[&one, &format!("6 b {}", ledger(3, 0, 3, 0))],
+            "transaction 3 comes behind 1",
+        );
+        refused(
+            &[&one, &format!("6 b {}", ledger(1, 0, 1, 0))],
+            "was over already",
+        );
+    }
+
+    #[test]
+    fn a_snapshot_that_is_begun_afresh_may_be_cut_short_and_one_that_is_not_may_not() {
+        let read = |id: u32, counter: u32, last: bool| {
+            format!(
+                r#""op":"read","table":"ledger","after":{{"writer":1,"counter":{counter},"changes":0,"xid":"1"}},"tx":{{"id":"s{id}","seq":0,"last":{last},"ts":"t"}}"#
+            )
+        };
+        let schema = r#""op":"schema","table":"ledger","columns":[],"resnapshot":true"#;
+        let first = format!("5 a {}", read(1, 1, false));
+        let again = format!("6 b {schema}");
+        let second = format!("7 c {}", read(2, 1, true));
+        let streamed = format!("8 d {}", ledger(9, 0, 2, 0));
+        assert_eq!(check(&[&first, &again, &second, &streamed]).unwrap(), 1);
+        refused(
+            &[&first, &format!("6 b {}", read(2, 1, true))],
+            "in the midst",
+        );
+        refused(&[&format!("5 a {}", read(1, 2, true))], "not all before it");
+    }
+}
