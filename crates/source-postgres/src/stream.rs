@@ -225,6 +225,7 @@ impl Stream<'_> {
                 Item::Begin(transaction)
             }
             Output::Schema { relation, ordinal } => {
+                self.hold_new(&relation).await?;
                 if self.is_held(&relation) {
                     self.held.insert(relation.id());
                     return Ok(());
@@ -345,6 +346,36 @@ impl Stream<'_> {
             let mut tables = hold.tables.iter();
             tables.any(|t| t.schema == relation.schema() && t.table == relation.table())
         })
+    }
+
+    /// Holds back a table that came, or got its name, since the last look: readers get its rows first,
+    /// as its changes alone mean nothing to them.
+    async fn hold_new(&mut self, relation: &Relation) -> Result<(), SourceError> {
+        let name = TableName {
+            schema: relation.schema().to_owned(),
+            table: relation.table().to_owned(),
+        };
+        if self.options.snapshot.mode == SnapshotMode::Never || self.state.captured.contains(&name)
+        {
+            return Ok(());
+        }
+        // The log may speak of tables that are gone by now. There is nothing to be read of them.
+        let existing = matching_tables(&self.client, &self.options.tables).await?;
+        if !existing.contains(&name) {
+            return Ok(());
+        }
+        info!(
+            schema = name.schema,
+            table = name.table,
+            "a new table; it is read and then streamed"
+        );
+        // The checkpoint need not know yet: at another start the table is as new as now.
+        self.state.captured.push(name.clone());
+        self.state.pending.push(name.clone());
+        let waiting = self.hold.take().map(|hold| hold.tables);
+        let tables = waiting.into_iter().flatten().chain([name]).collect();
+        self.hold = Some(anchor_later(self.options, &self.client, tables, true).await?);
+        Ok(())
     }
 
     /// Looks for tables that came, and whether the publication is still the same.
