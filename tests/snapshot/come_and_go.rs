@@ -13,26 +13,66 @@ const ROWS: usize = 5_000;
 const CHANGES: usize = 1_000;
 
 pub(crate) async fn comes(version: Version) -> Result<()> {
+    let replica = comes_to(version, "", 0).await?;
+    // Each table is described once.
+    ensure!(replica.schemas == 2, "{} descriptions", replica.schemas);
+    Ok(())
+}
+
+/// Here the server sends changes of the new table before adit has read it.
+pub(crate) async fn comes_to_all(version: Version) -> Result<()> {
+    let publication = "create publication adit_shop for all tables";
+    comes_to(version, publication, 0).await?;
+    Ok(())
+}
+
+pub(crate) async fn comes_and_adit_is_killed(version: Version) -> Result<()> {
+    let replica = comes_to(version, "", 2).await?;
+    // Once when it came, and again after each kill.
+    ensure!(
+        replica.resnapshots == 3,
+        "{} snapshots",
+        replica.resnapshots
+    );
+    Ok(())
+}
+
+/// Makes a table while adit runs and kills adit `kills` times while it reads that table.
+async fn comes_to(version: Version, publication: &str, kills: usize) -> Result<Replica> {
     let mut path = DataPath::new(version, "snapshot.chunk_rows = 500").await?;
+    path.pg.exec(publication).await?;
     path.pg.exec(&table("old", 100)).await?;
     path.start()?;
     let mut reader = path.reader().await?;
     let mut replica = Replica::default();
     replica.apply(&path.to_the_end(&mut reader).await?)?;
+    let read = replica.read;
 
     let old = Hammer::start(&path.pg, "old");
     path.pg.exec(&table("new", ROWS)).await?;
     let new = Hammer::start(&path.pg, "new");
+    for kill in 1..=kills {
+        let begun =
+            |replica: &Replica| replica.resnapshots == kill && replica.read > read + 200 * kill;
+        replica
+            .follow(&mut reader, "some rows of the new table", begun)
+            .await?;
+        path.kill().await?;
+        path.start()?;
+    }
+    let begun = |replica: &Replica| replica.resnapshots > kills;
+    replica
+        .follow(&mut reader, "the new table's snapshot", begun)
+        .await?;
+    let enough = replica.read + ROWS / 2;
     replica
         .follow(&mut reader, "rows of the new table", |replica| {
-            replica.read > ROWS / 2
+            replica.read >= enough
         })
         .await?;
-    let before = replica.changed;
+    let enough = replica.changed + CHANGES;
     replica
-        .follow(&mut reader, "changes", |replica| {
-            replica.changed >= before + CHANGES
-        })
+        .follow(&mut reader, "changes", |replica| replica.changed >= enough)
         .await?;
     old.stop().await?;
     new.stop().await?;
@@ -40,9 +80,34 @@ pub(crate) async fn comes(version: Version) -> Result<()> {
     path.stop().await?;
     replica.compare(&path, "old").await?;
     replica.compare(&path, "new").await?;
-    // Each table is described once.
-    ensure!(replica.schemas == 2, "{} descriptions", replica.schemas);
-    Ok(())
+    Ok(replica)
+}
+
+/// A renamed table is another to its readers: its old name's rows stay as they were, its new name's come afresh.
+pub(crate) async fn renamed(version: Version) -> Result<()> {
+    let mut path = DataPath::new(version, "").await?;
+    path.pg.exec(&table("before", 10)).await?;
+    path.start()?;
+    let mut reader = path.reader().await?;
+    let mut replica = Replica::default();
+    path.slot().await?;
+    path.pg.exec("insert into before (n) values (1)").await?;
+    replica.apply(&path.to_the_end(&mut reader).await?)?;
+    path.pg
+        .exec("alter table before rename to after; insert into after (n) values (2); delete from after where id = 3")
+        .await?;
+    replica
+        .follow(&mut reader, "the snapshot", |replica| {
+            replica.resnapshots == 1
+        })
+        .await?;
+    path.pg.exec("update after set n = 9 where id < 5").await?;
+    let last = |event: &Event| {
+        event.op == "update" && event.table == "after" && event.key() == Some(r#"{"id":4}"#)
+    };
+    replica.apply(&reader.until("the last update", last).await?)?;
+    path.stop().await?;
+    replica.compare(&path, "after").await
 }
 
 pub(crate) async fn made_again(version: Version) -> Result<()> {

@@ -145,3 +145,31 @@ pub(crate) async fn altered(version: Version) -> Result<()> {
     path.stop().await?;
     replica.compare(&path, "hot").await
 }
+
+/// Transactions that are open when the slot is made end before it is ready, or are streamed whole.
+pub(crate) async fn open_transactions(version: Version) -> Result<()> {
+    let mut path = DataPath::new(version, "").await?;
+    path.pg.exec(&table("t", 10)).await?;
+    let first = path.pg.client("postgres").await?;
+    let second = path.pg.client("postgres").await?;
+    first
+        .batch_execute("begin; insert into t (n) values (1); update t set n = 5 where id = 5")
+        .await?;
+    path.start()?;
+    let mut reader = path.reader().await?;
+    path.wait_until("select count(*) from pg_replication_slots", "1")
+        .await?;
+    second
+        .batch_execute("begin; insert into t (n) values (2); delete from t where id = 6")
+        .await?;
+    first
+        .batch_execute("insert into t (n) values (3); commit")
+        .await?;
+    second
+        .batch_execute("insert into t (n) values (4); commit")
+        .await?;
+    let mut replica = Replica::default();
+    replica.apply(&path.to_the_end(&mut reader).await?)?;
+    path.stop().await?;
+    replica.compare(&path, "t").await
+}

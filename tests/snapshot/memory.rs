@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use crate::path::DataPath;
 
 /// Rows of the table, and changes of the transaction.
-const ROWS: usize = 1_000_000;
+const ROWS: usize = 500_000;
 /// What adit may use at most, in bytes.
 const MEMORY_MAX: u64 = 100_000_000;
 
@@ -42,6 +42,7 @@ pub(crate) async fn flat(version: Version) -> Result<()> {
     published(2 * ROWS).await?;
     let transaction = path.adit.memory_peak()?;
     path.stop().await?;
+    println!("peak: {snapshot} bytes for a snapshot, {transaction} with a transaction");
     ensure!(
         transaction < MEMORY_MAX,
         "{snapshot} bytes for a snapshot, {transaction} with a transaction"

@@ -134,3 +134,28 @@ pub(crate) async fn filtered(version: Version) -> Result<()> {
     ensure!(more == 1, "the table that was added is not streamed");
     Ok(())
 }
+
+/// From 18 on a publication may show stored generated columns.
+pub(crate) async fn generated(version: Version) -> Result<()> {
+    let mut path = DataPath::new(version, "").await?;
+    path.pg
+        .exec(
+            "create table t (id int primary key, twice int generated always as (id * 2) stored, thrice int generated always as (id * 3));
+             insert into t values (1); create publication adit_shop for table t, the_end with (publish_generated_columns = stored)",
+        )
+        .await?;
+    path.start()?;
+    let mut reader = path.reader().await?;
+    path.slot().await?;
+    path.pg.exec("insert into t values (2)").await?;
+    let events = path.to_the_end(&mut reader).await?;
+    path.stop().await?;
+    let seen: Vec<_> = events.iter().map(Event::summary).collect();
+    let expected = [
+        "schema k:- b:- a:-",
+        r#"read k:{"id":1} b:- a:{"id":1,"twice":2}"#,
+        r#"insert k:{"id":2} b:- a:{"id":2,"twice":4}"#,
+    ];
+    ensure!(seen == expected, "{seen:#?}");
+    Ok(())
+}

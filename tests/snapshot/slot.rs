@@ -12,17 +12,13 @@ pub(crate) async fn failover(version: Version) -> Result<()> {
         path.start()?;
         let mut reader = path.reader().await?;
         path.to_the_end(&mut reader).await?;
-        let sql = "select to_jsonb(s) from pg_replication_slots s where slot_name = 'adit_shop'";
-        let slot: serde_json::Value = serde_json::from_str(&path.ask(sql).await?)?;
+        // By way of JSON, as older versions lack some of the columns.
+        let sql = "select concat_ws(' ', s->>'plugin', s->>'temporary', coalesce(s->>'two_phase', 'false'), coalesce(s->>'failover', 'false')) \
+                   from (select to_jsonb(s) from pg_replication_slots s where slot_name = 'adit_shop') t(s)";
+        let slot = path.ask(sql).await?;
         path.stop().await?;
         let expected = version.major() >= 17 && wanted;
-        let failover = slot["failover"].as_bool().unwrap_or(false);
-        ensure!(failover == expected, "{slot}");
-        ensure!(
-            slot["plugin"] == "pgoutput" && slot["temporary"] == false,
-            "{slot}"
-        );
-        ensure!(!slot["two_phase"].as_bool().unwrap_or(false), "{slot}");
+        ensure!(slot == format!("pgoutput false false {expected}"), "{slot}");
     }
     Ok(())
 }
