@@ -75,3 +75,37 @@ async fn a_transaction_of_200_000_rows_arrives_whole_in_little_memory() -> Resul
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_wakes_after_another_took_over_writes_nothing() -> Result<()> {
+    let mut options = Options::new(support::seed()?);
+    options.initial_rows = 500;
+    options.rows_max = 5_000;
+    let mut stage = Stage::set(pg::Version::V17, nats::Version::V2_15, &options).await?;
+    let workload = stage.write(&options);
+    stage.adit.start()?;
+    for _ in 0..3 {
+        stage.wait_for_progress(WITHIN).await?;
+        stage.adit.pause().await?;
+        let mut next = stage.another_adit()?;
+        stage.end_lease().await?;
+        next.start()?;
+        let mut sleeper = std::mem::replace(&mut stage.adit, next);
+        // The database keeps the slot for the sleeper until it has been silent for long enough.
+        stage.wait_for_progress(WITHIN).await?;
+        sleeper.resume().await?;
+        // It notices by its lease or by the stream, whichever it looks at first.
+        wait_for("the sleeper to give up", WITHIN, async || {
+            Ok(sleeper.exited()?.is_some() || sleeper.log().contains("standing by"))
+        })
+        .await?;
+        stage.wait_for_progress(WITHIN).await?;
+        sleeper.kill().await?;
+        stage.expect_alive()?;
+    }
+    stage.settle(workload, WITHIN).await?;
+    stage.stop_adit().await?;
+    let summary = stage.check().await?;
+    ensure!(summary.writers == 4, "{summary:?}");
+    Ok(())
+}

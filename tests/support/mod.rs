@@ -54,20 +54,7 @@ impl Stage {
         let to_nats = Proxy::start(nats.addr()).await?;
         Witness::start(&postgres.client(DATABASE).await?).await?;
         Workload::prepare(&postgres, DATABASE, options).await?;
-        let program = Path::new(env!("CARGO_BIN_EXE_adit"));
-        let adit = Daemon::new("adit", program, &["run", "--log-format", "text"])?;
-        let config = format!(
-            "[[connector]]\nname = {CONNECTOR:?}\n\
-             [connector.source]\nurl = \"postgres://postgres@{}/{DATABASE}\"\n\
-             spill_dir = {:?}\nspill_memory = \"1MB\"\n\
-             [connector.source.postgres]\nheartbeat = \"1s\"\n\
-             [connector.snapshot]\nworkers = 2\nchunk_rows = 500\n\
-             [connector.nats]\nurl = \"nats://{}\"\nstream = {STREAM:?}\n",
-            to_postgres.addr(),
-            adit.folder().display().to_string(),
-            to_nats.addr(),
-        );
-        fs::write(adit.folder().join("adit.toml"), config)?;
+        let adit = adit(&to_postgres, &to_nats)?;
         Ok(Self {
             postgres,
             nats,
@@ -75,6 +62,11 @@ impl Stage {
             to_nats,
             adit,
         })
+    }
+
+    /// Another process for the same connector, not yet started.
+    pub(crate) fn another_adit(&self) -> Result<Daemon> {
+        adit(&self.to_postgres, &self.to_nats)
     }
 
     /// Starts the writers.
@@ -165,6 +157,24 @@ impl Stage {
         let message = stream.get_last_raw_message_by_subject(&subject).await?;
         Ok(serde_json::from_slice(&message.payload)?)
     }
+}
+
+fn adit(to_postgres: &Proxy, to_nats: &Proxy) -> Result<Daemon> {
+    let program = Path::new(env!("CARGO_BIN_EXE_adit"));
+    let adit = Daemon::new("adit", program, &["run", "--log-format", "text"])?;
+    let config = format!(
+        "[[connector]]\nname = {CONNECTOR:?}\n\
+         [connector.source]\nurl = \"postgres://postgres@{}/{DATABASE}\"\n\
+         spill_dir = {:?}\nspill_memory = \"1MB\"\n\
+         [connector.source.postgres]\nheartbeat = \"1s\"\n\
+         [connector.snapshot]\nworkers = 2\nchunk_rows = 500\n\
+         [connector.nats]\nurl = \"nats://{}\"\nstream = {STREAM:?}\n",
+        to_postgres.addr(),
+        adit.folder().display().to_string(),
+        to_nats.addr(),
+    );
+    fs::write(adit.folder().join("adit.toml"), config)?;
+    Ok(adit)
 }
 
 fn is_insert(event: &serde_json::Value) -> bool {

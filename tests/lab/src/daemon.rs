@@ -117,6 +117,24 @@ impl Daemon {
         self.process.kill().await
     }
 
+    /// Makes it stand still with every connection open.
+    ///
+    /// # Errors
+    ///
+    /// It does not run.
+    pub async fn pause(&self) -> Result<()> {
+        self.process.pause().await
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    ///
+    /// # Errors
+    ///
+    /// It does not run.
+    pub async fn resume(&self) -> Result<()> {
+        self.process.resume().await
+    }
+
     /// Asks it to stop with SIGTERM and waits until it has: how it ended, and how long that took.
     ///
     /// # Errors
