@@ -1,11 +1,13 @@
 //! The central proof: everything is killed again and again, and the stream still tells what happened in the database,
 //! each change once and in order.
 //!
-//! `ADIT_SEED` repeats a run as far as a machine can, `ADIT_TORTURE_SECONDS` makes it longer.
+//! `ADIT_SEED` repeats a run as far as a machine can, `ADIT_TORTURE_SECONDS` makes it longer, `ADIT_TORTURE_POSTGRES` and
+//! `ADIT_TORTURE_NATS` choose other versions, and with `ADIT_KEEP_LOG` adit's log is kept even if all went well.
 
 mod support;
 
 use std::env;
+use std::str::FromStr;
 use std::time::Duration;
 
 use adit_lab::workload::{Options, Workload};
@@ -43,6 +45,8 @@ async fn nothing_is_lost_doubled_or_reordered_on_postgres_13_and_nats_2_10() -> 
 
 async fn torture(postgres: pg::Version, nats: nats::Version) -> Result<()> {
     let _alone = ALONE.lock().await;
+    let postgres = variable("ADIT_TORTURE_POSTGRES")?.unwrap_or(postgres);
+    let nats = variable("ADIT_TORTURE_NATS")?.unwrap_or(nats);
     let seed = support::seed()?;
     let name = format!("torture-{postgres}-{nats}-{seed}");
     println!("{name}: ADIT_SEED={seed} repeats this run");
@@ -57,18 +61,13 @@ async fn torture(postgres: pg::Version, nats: nats::Version) -> Result<()> {
     };
     let log = stage.keep_log(&name)?;
     Err(error.context(format!(
-        "{name} failed; adit's log is {}; repeat it with\n  ADIT_SEED={seed} cargo test --test torture postgres_{postgres}\n",
+        "{name} failed; adit's log is {}; repeat it with\n  ADIT_SEED={seed} ADIT_TORTURE_POSTGRES={postgres} ADIT_TORTURE_NATS={nats} cargo test --test torture postgres_17\n",
         log.display()
     )))
 }
 
 async fn run(stage: &mut Stage, options: &Options) -> Result<()> {
-    let seconds = match env::var("ADIT_TORTURE_SECONDS") {
-        Ok(text) => text
-            .parse()
-            .context("ADIT_TORTURE_SECONDS is not a number")?,
-        Err(_) => SECONDS,
-    };
+    let seconds = variable("ADIT_TORTURE_SECONDS")?.unwrap_or(SECONDS);
     let started = Instant::now();
     let end = started + Duration::from_secs(seconds);
     let mut random = StdRng::seed_from_u64(options.seed);
@@ -88,6 +87,14 @@ async fn run(stage: &mut Stage, options: &Options) -> Result<()> {
     }
     println!("{:6.1} s  {done:?}", started.elapsed().as_secs_f64());
     finish(stage, workload, started).await
+}
+
+fn variable<T: FromStr<Err: Into<anyhow::Error>>>(name: &str) -> Result<Option<T>> {
+    let Ok(text) = env::var(name) else {
+        return Ok(None);
+    };
+    let value = text.parse().map_err(Into::into);
+    value.map(Some).with_context(|| format!("{name}={text}"))
 }
 
 /// Interrupts the first snapshot some times, each in its own way, and then lets it come to its end.

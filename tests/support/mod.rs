@@ -103,10 +103,13 @@ impl Stage {
     /// Waits until the stream has grown.
     pub(crate) async fn wait_for_progress(&mut self, within: Duration) -> Result<()> {
         let before = self.stream_len().await.unwrap_or(0);
-        wait_for("one more event", within, async || {
+        let grown = wait_for("one more event", within, async || {
             Ok(self.stream_len().await? > before)
         })
-        .await
+        .await;
+        // Why it has not, if that is why.
+        self.expect_alive()?;
+        grown
     }
 
     /// The number of messages in the stream.
