@@ -15,7 +15,6 @@ mod error;
 mod frame;
 mod host;
 mod message;
-mod session;
 mod sql;
 mod startup;
 mod stream;

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::io;
 
+use adit_pgoutput::types::SESSION_SETTINGS;
 use secrecy::ExposeSecret;
 use tokio_postgres::Client;
 use tokio_postgres::config::{ChannelBinding as BindingMode, SslMode, SslNegotiation};
@@ -15,7 +16,6 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use super::error::ConnectError;
 use super::host::{self, Login, Role};
 use super::message::ServerMessage;
-use super::session::SESSION_SETTINGS;
 use super::startup::{check_binding_possible, doing};
 use super::transport::Transport;
 use super::wire::login_io_error;

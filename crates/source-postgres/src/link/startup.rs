@@ -2,6 +2,7 @@
 //!
 //! Flow: PostgreSQL manual, "Start-up" and "SASL Authentication".
 
+use adit_pgoutput::types::SESSION_SETTINGS;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
@@ -15,7 +16,6 @@ use secrecy::ExposeSecret;
 use super::error::ConnectError;
 use super::frame::MESSAGE_MAX;
 use super::message::ServerMessage;
-use super::session::SESSION_SETTINGS;
 use super::transport::Transport;
 use super::wire::{Wire, describe};
 use crate::config::{ChannelBindingMode, ConnectConfig, Target};
@@ -80,7 +80,7 @@ impl Login<'_> {
             ("application_name", self.config.application_name()),
         ];
         parameters.extend(self.config.options().map(|options| ("options", options)));
-        parameters.extend_from_slice(SESSION_SETTINGS);
+        parameters.extend_from_slice(&SESSION_SETTINGS);
         parameters.extend_from_slice(extra);
         let mut out = BytesMut::new();
         frontend::startup_message(parameters, &mut out).map_err(|_| ConnectError::Misuse {
