@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use adit_lab::{Nats, nats, pg};
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
 
 use crate::backlog::Backlog;
@@ -90,6 +90,11 @@ async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn measure(arguments: &Arguments, workload: Workload, rows: u64) -> Result<Report> {
+    // It runs in a folder of its own.
+    let adit = arguments
+        .adit
+        .canonicalize()
+        .with_context(|| format!("cannot find {}", arguments.adit.display()))?;
     println!("\n{workload}: writing {rows} rows …");
     let backlog = Backlog::write(arguments.pg, workload, rows).await?;
     let mut report = Report::new(workload, rows);
@@ -107,7 +112,7 @@ async fn measure(arguments: &Arguments, workload: Workload, rows: u64) -> Result
                 }
                 Contestant::Adit => {
                     let nats = Nats::start(arguments.nats).await?;
-                    adit::measure(&arguments.adit, &backlog, &nats, round).await
+                    adit::measure(&adit, &backlog, &nats, round).await
                 }
             }?;
             println!("  round {round}  {}", run.line(contestant, rows));
