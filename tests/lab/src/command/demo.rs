@@ -16,8 +16,8 @@ use crate::cargo::{self, Profile};
 use crate::demo::line::Event;
 use crate::demo::shop::{self, Shop};
 
-/// Time for adit to create its stream; a crowded machine needs some of it.
-const STREAM_WITHIN: Duration = Duration::from_secs(60);
+/// Time for adit to publish something; a crowded machine needs some of it.
+const FIRST_WITHIN: Duration = Duration::from_secs(60);
 /// Time for the last event to arrive after the last change.
 const LAST_WITHIN: Duration = Duration::from_secs(30);
 /// Time for adit to stop: it gives itself ten seconds.
@@ -128,7 +128,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Waits for adit to make its stream, and tells what runs where.
+/// Waits for adit to publish something, and tells what runs where.
 async fn introduce(
     arguments: &Arguments,
     postgres: &Postgres,
@@ -136,14 +136,17 @@ async fn introduce(
     adit: &mut Daemon,
 ) -> Result<()> {
     let jetstream = nats.jetstream().await?;
-    let waited = wait_for("adit's stream", STREAM_WITHIN, async || {
-        // An adit that has ended makes no stream: no need to wait for it.
-        Ok(jetstream.get_stream(STREAM).await.is_ok() || adit.exited()?.is_some())
-    });
-    waited
-        .await
-        .with_context(|| format!("adit says:\n{}", adit.log()))?;
+    let first = async || {
+        if adit.exited()?.is_some() {
+            return Ok(true);
+        }
+        let stream = jetstream.get_stream(STREAM).await?;
+        // What is there already comes first, so that whatever changes from now on is a change to adit too.
+        Ok(stream.cached_info().state.messages > 0)
+    };
+    let waited = wait_for("adit's first event", FIRST_WITHIN, first).await;
     alive(adit)?;
+    waited.with_context(|| format!("adit says:\n{}", adit.log()))?;
     let ending = match arguments.time {
         Some(time) => format!("ends after {time:?}, or with Ctrl-C"),
         None => "ends with Ctrl-C".to_owned(),
