@@ -9,6 +9,8 @@ use crate::replica::Replica;
 
 /// Rows that a new table has before adit can know of it.
 const ROWS: usize = 5_000;
+/// The same where adit is killed while it reads them: it takes some seconds.
+const ROWS_UNTIL_KILLED: usize = 40_000;
 /// Changes of it that must be streamed.
 const CHANGES: usize = 1_000;
 
@@ -49,7 +51,8 @@ async fn comes_to(version: Version, publication: &str, kills: usize) -> Result<R
     let read = replica.read;
 
     let old = Hammer::start(&path.pg, "old");
-    path.pg.exec(&table("new", ROWS)).await?;
+    let rows = if kills == 0 { ROWS } else { ROWS_UNTIL_KILLED };
+    path.pg.exec(&table("new", rows)).await?;
     let new = Hammer::start(&path.pg, "new");
     for kill in 1..=kills {
         let begun =
@@ -64,7 +67,7 @@ async fn comes_to(version: Version, publication: &str, kills: usize) -> Result<R
     replica
         .follow(&mut reader, "the new table's snapshot", begun)
         .await?;
-    let enough = replica.read + ROWS / 2;
+    let enough = replica.read + rows / 2;
     replica
         .follow(&mut reader, "rows of the new table", |replica| {
             replica.read >= enough

@@ -10,11 +10,11 @@ use crate::replica::Replica;
 /// Many small chunks, so that several connections are at work at any time.
 const CHUNKS: &str = "snapshot.workers = 3\nsnapshot.chunk_rows = 500";
 /// Rows before adit starts: some seconds of work.
-const ROWS: usize = 20_000;
+const ROWS: usize = 30_000;
 /// Changes that must come while the writers are at work.
 const CHANGES: usize = 1_000;
 /// Rows that are read before the snapshot is cut short.
-const READ_BEFORE: usize = 2_000;
+const READ_BEFORE: usize = 500;
 
 pub(crate) async fn under_fire(version: Version) -> Result<()> {
     let mut path = DataPath::new(version, CHUNKS).await?;

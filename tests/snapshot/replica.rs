@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::time::Instant;
 
-use crate::path::{DataPath, Event, Reader};
+use crate::path::{DataPath, Event, Reader, WITHIN};
 
 /// The rows of every table with a key, by table and key. It is strict: whatever does not follow from what came before it
 /// is an error.
@@ -133,7 +134,16 @@ impl Replica {
         wanted: &str,
         reached: impl Fn(&Self) -> bool,
     ) -> Result<()> {
+        // Writers may be at work, so that messages never end.
+        let end = Instant::now() + WITHIN;
         while !reached(self) {
+            ensure!(
+                Instant::now() < end,
+                "not within {WITHIN:?}: {wanted}; read {}, changed {}, resnapshots {}",
+                self.read,
+                self.changed,
+                self.resnapshots
+            );
             let event = reader.next(wanted).await?;
             if event.table != "the_end" {
                 self.apply(&[event])?;
