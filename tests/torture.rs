@@ -14,6 +14,7 @@ use adit_lab::workload::{Options, Workload};
 use adit_lab::{Direction, Proxy, nats, pg, wait_for};
 use anyhow::{Context, Result};
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use support::Stage;
 use tokio::sync::Mutex;
@@ -77,13 +78,23 @@ async fn run(stage: &mut Stage, options: &Options) -> Result<()> {
     snapshot(stage, &mut random, &mut done).await?;
     workload.allow_truncates();
     println!("{:6.1} s  streaming", started.elapsed().as_secs_f64());
-    while !workload.failed() && (Instant::now() < end || !done.is_enough()) {
-        // The moments at which things break are random; nothing is waited for.
-        sleep(Duration::from_millis(random.random_range(100..2_500))).await;
-        stage.expect_alive()?;
-        let fault = done.next(&mut random);
-        println!("{:6.1} s  {fault:?}", started.elapsed().as_secs_f64());
-        strike(stage, fault, &mut random).await?;
+    'writing: while Instant::now() < end || !done.is_enough() {
+        let mut faults: Vec<_> = FAULTS
+            .iter()
+            .flat_map(|(fault, times)| vec![*fault; *times])
+            .collect();
+        faults.shuffle(&mut random);
+        for fault in faults {
+            // The moments at which things break are random; nothing is waited for.
+            sleep(Duration::from_millis(random.random_range(100..2_000))).await;
+            stage.expect_alive()?;
+            if workload.failed() {
+                break 'writing;
+            }
+            println!("{:6.1} s  {fault:?}", started.elapsed().as_secs_f64());
+            done.count(fault);
+            strike(stage, fault, &mut random).await?;
+        }
     }
     println!("{:6.1} s  {done:?}", started.elapsed().as_secs_f64());
     finish(stage, workload, started).await
@@ -144,6 +155,18 @@ enum Fault {
     Freeze,
 }
 
+/// What happens while the log is streamed, and how often, in an order that the seed decides.
+const FAULTS: [(Fault, usize); 8] = [
+    (Fault::KillAdit, 18),
+    (Fault::KillPostgres, 4),
+    (Fault::KillNats, 4),
+    (Fault::KillAll, 1),
+    (Fault::Cut, 4),
+    (Fault::CutAfterBytes, 7),
+    (Fault::Stall, 2),
+    (Fault::Freeze, 3),
+];
+
 /// What was done.
 #[derive(Debug, Default)]
 struct Done {
@@ -158,21 +181,6 @@ impl Done {
         self.adit_kills >= ADIT_KILLS
             && self.postgres_kills >= SERVER_KILLS
             && self.nats_kills >= SERVER_KILLS
-    }
-
-    fn next(&mut self, random: &mut StdRng) -> Fault {
-        let fault = match random.random_range(0..100) {
-            0..42 => Fault::KillAdit,
-            42..53 => Fault::KillPostgres,
-            53..64 => Fault::KillNats,
-            64..68 => Fault::KillAll,
-            68..78 => Fault::Cut,
-            78..92 => Fault::CutAfterBytes,
-            92..96 => Fault::Stall,
-            _ => Fault::Freeze,
-        };
-        self.count(fault);
-        fault
     }
 
     fn count(&mut self, fault: Fault) {
