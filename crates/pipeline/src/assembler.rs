@@ -7,8 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+
+use bytes::{Buf as _, Bytes};
 
 /// A transaction that could not be put on disk, or not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -100,20 +102,17 @@ impl Assembler {
     /// # Errors
     /// When the disk does not give them back.
     pub fn take(&mut self, transaction: u64) -> Result<Staged, SpillError> {
-        let open = self.open.remove(&transaction).unwrap_or_default();
+        let mut open = self.open.remove(&transaction).unwrap_or_default();
         self.in_memory -= open.records.len();
-        let spilled = match open.spilled {
-            None => None,
-            Some(mut file) => {
-                file.seek(SeekFrom::Start(0))
-                    .map_err(|source| self.error("read", source))?;
-                Some(BufReader::with_capacity(256 * 1024, file))
-            }
-        };
+        if let Some(file) = &mut open.spilled {
+            let rewound = file.seek(SeekFrom::Start(0));
+            rewound.map_err(|source| self.error("read", source))?;
+        }
         Ok(Staged {
             dir: self.dir.clone(),
-            spilled,
-            records: io::Cursor::new(open.records),
+            spilled: open.spilled,
+            records: open.records.into(),
+            piece: Bytes::new(),
             aborted: open.aborted,
         })
     }
@@ -151,58 +150,85 @@ impl Assembler {
 #[derive(Debug)]
 pub struct Staged {
     dir: PathBuf,
-    spilled: Option<BufReader<File>>,
-    records: io::Cursor<Vec<u8>>,
+    spilled: Option<File>,
+    /// What follows the file.
+    records: Bytes,
+    /// What was read of the file, or the records that follow it: whole records, then part of one.
+    piece: Bytes,
     aborted: HashSet<u32>,
 }
 
+/// How much of a file is read at once; a record that is larger is read whole.
+const PIECE_LEN: usize = 256 * 1024;
+
 impl Staged {
-    /// Puts the next record that counts into `record`; false when there is none left.
+    /// The next record that counts, a slice of a piece that was read at once; none when there is
+    /// none left.
     ///
     /// # Errors
     /// When the disk does not give it back.
-    pub fn next(&mut self, record: &mut Vec<u8>) -> Result<bool, SpillError> {
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an iterator over results would not end at the first error"
+    )]
+    pub fn next(&mut self) -> Result<Option<Bytes>, SpillError> {
         loop {
-            match self.read(record) {
-                Ok(None) => return Ok(false),
-                Ok(Some(part)) if self.aborted.contains(&part) => {}
-                Ok(Some(_)) => return Ok(true),
-                Err(source) => {
-                    return Err(SpillError {
+            match split(&mut self.piece) {
+                Ok((part, _)) if self.aborted.contains(&part) => {}
+                Ok((_, record)) => return Ok(Some(record)),
+                Err(missing) => {
+                    let more = self.read(missing).map_err(|source| SpillError {
                         doing: "read",
                         dir: self.dir.clone(),
                         source,
-                    });
+                    })?;
+                    if !more {
+                        return Ok(None);
+                    }
                 }
             }
         }
     }
 
-    fn read(&mut self, record: &mut Vec<u8>) -> io::Result<Option<u32>> {
-        if let Some(spilled) = &mut self.spilled {
-            if let Some(part) = read_record(spilled, record)? {
-                return Ok(Some(part));
+    /// Puts at least `missing` bytes more behind what is left of the piece; false at the end.
+    fn read(&mut self, missing: usize) -> io::Result<bool> {
+        if let Some(file) = &mut self.spilled {
+            let wanted = missing.max(PIECE_LEN);
+            let mut piece = Vec::with_capacity(self.piece.len() + wanted);
+            piece.extend_from_slice(&self.piece);
+            let read = file.take(wanted as u64).read_to_end(&mut piece)?;
+            self.piece = piece.into();
+            if read > 0 {
+                return Ok(true);
             }
             self.spilled = None;
         }
-        read_record(&mut self.records, record)
+        if !self.piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.piece = std::mem::take(&mut self.records);
+        Ok(!self.piece.is_empty())
     }
 }
 
-fn read_record(from: &mut impl io::BufRead, record: &mut Vec<u8>) -> io::Result<Option<u32>> {
-    if from.fill_buf()?.is_empty() {
-        return Ok(None);
+/// Takes a whole record, with its part, off the front; else says how many bytes are missing.
+fn split(piece: &mut Bytes) -> Result<(u32, Bytes), usize> {
+    let number = |at| {
+        piece
+            .get(at..)?
+            .first_chunk()
+            .map(|bytes| u32::from_be_bytes(*bytes))
+    };
+    let (Some(part), Some(len)) = (number(0), number(4)) else {
+        return Err(HEADER_LEN - piece.len());
+    };
+    let end = usize::try_from(len).map_or(usize::MAX, |len| len.saturating_add(HEADER_LEN));
+    if piece.len() < end {
+        return Err(end - piece.len());
     }
-    let mut part = [0; 4];
-    let mut len = [0; 4];
-    from.read_exact(&mut part)?;
-    from.read_exact(&mut len)?;
-    record.clear();
-    let len = u64::from(u32::from_be_bytes(len));
-    if from.take(len).read_to_end(record)? as u64 != len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(Some(u32::from_be_bytes(part)))
+    let mut record = piece.split_to(end);
+    record.advance(HEADER_LEN);
+    Ok((part, record))
 }
 
 #[cfg(test)]
@@ -214,10 +240,9 @@ mod tests {
     }
 
     fn records(staged: &mut Staged) -> Vec<String> {
-        let mut record = Vec::new();
         let mut all = Vec::new();
-        while staged.next(&mut record).unwrap() {
-            all.push(String::from_utf8(record.clone()).unwrap());
+        while let Some(record) = staged.next().unwrap() {
+            all.push(String::from_utf8(record.to_vec()).unwrap());
         }
         all
     }
@@ -256,6 +281,17 @@ mod tests {
             assembler.abort_part(7, 2);
             assert_eq!(records(&mut assembler.take(7).unwrap()), ["a", "c", "d"]);
         }
+    }
+
+    #[test]
+    fn records_of_any_length_come_back_from_disk() {
+        let mut assembler = assembler(100_000);
+        let lengths = [0, 1, 7, 8, 9, PIECE_LEN, 5, PIECE_LEN - 8, 3 * PIECE_LEN, 0];
+        for len in lengths {
+            assembler.append(7, 1, &vec![b'x'; len]).unwrap();
+        }
+        let found = records(&mut assembler.take(7).unwrap());
+        assert_eq!(found.iter().map(String::len).collect::<Vec<_>>(), lengths);
     }
 
     #[test]

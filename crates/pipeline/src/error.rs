@@ -112,7 +112,7 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Said(&'static str, #[source] Option<Box<Said>>);
+    struct Said(&'static str, #[source] Option<Box<Self>>);
 
     #[test]
     fn a_chain_says_each_cause_once() {

@@ -41,6 +41,7 @@ use crate::state::{State, TableName};
 const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(30);
 /// The server sends a packet for each row. What comes first after a pause is handed over at once; then
 /// rows are gathered for this long, so that under load a read, a hand-over and a wake-up serve many.
+/// That holds as well for rows that are only staged.
 const GATHER: Duration = Duration::from_millis(1);
 /// How much of a message that cannot be decoded is shown: its kind, relation and lengths, and little
 /// of a row's values, which do not belong into logs.
@@ -115,10 +116,11 @@ impl Stream<'_> {
         let watch_interval = self.options.heartbeat.min(WATCH_INTERVAL_MAX);
         let mut watch_at = Instant::now() + watch_interval;
         let mut gathered_at = Instant::now();
+        let mut received = false;
         loop {
-            self.buffered().await?;
+            received |= self.buffered().await?;
             self.snapshot_due(self.position).await?;
-            if !self.out.is_empty() {
+            if received {
                 if Instant::now() < gathered_at {
                     sleep_until(gathered_at).await;
                     if let Some(frame) = self.reader.next().now_or_never() {
@@ -126,9 +128,10 @@ impl Stream<'_> {
                         self.buffered().await?;
                     }
                 }
-                self.out.flush().await?;
                 gathered_at = Instant::now() + GATHER;
+                received = false;
             }
+            self.out.flush().await?;
             if self.options.snapshot.mode == SnapshotMode::Only && self.hold.is_none() {
                 return Err(Stop::Finished);
             }
@@ -136,6 +139,7 @@ impl Stream<'_> {
                 frame = self.reader.next() => {
                     let frame = frame?.ok_or(SourceError::StreamEnded)?;
                     self.frame(frame).await?;
+                    received = true;
                 }
                 () = anchored(&mut self.hold) => self.asked.notify_one(),
                 () = sleep_until(watch_at) => {
@@ -146,12 +150,14 @@ impl Stream<'_> {
         }
     }
 
-    /// Takes all frames that have been read already.
-    async fn buffered(&mut self) -> Result<(), Stop> {
+    /// Takes all frames that have been read already; says whether there were any.
+    async fn buffered(&mut self) -> Result<bool, Stop> {
+        let mut any = false;
         while let Some(frame) = self.reader.try_next_buffered()? {
             self.frame(frame).await?;
+            any = true;
         }
-        Ok(())
+        Ok(any)
     }
 
     async fn frame(&mut self, frame: Frame) -> Result<(), Stop> {
@@ -285,11 +291,9 @@ impl Stream<'_> {
         let mut records = self.assembler.take(u64::from(commit.xid.0))?;
         let begin = self.decoder.begin_staged(&commit).map_err(error)?;
         self.output(begin, lsn).await?;
-        let mut record = Vec::new();
-        while records.next(&mut record)? {
-            let bytes = Bytes::copy_from_slice(&record);
-            let output = self.decoder.staged(bytes.clone());
-            let output = output.map_err(|source| decode_error(lsn, &bytes, source))?;
+        while let Some(record) = records.next()? {
+            let output = self.decoder.staged(record.clone());
+            let output = output.map_err(|source| decode_error(lsn, &record, source))?;
             self.output(output, lsn).await?;
         }
         let end = self.decoder.commit_staged().map_err(error)?;
