@@ -17,10 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_event::Timestamp;
+use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 
 use crate::checkpoint::{Checkpoint, CheckpointStore};
@@ -176,11 +177,13 @@ pub async fn retry<T, E: Classify>(
 
 /// What the source is doing.
 enum Reading<E> {
-    /// It reads, in a task of its own.
+    /// It reads, on a thread of its own.
     Running {
         task: JoinHandle<Result<(), E>>,
         batches: mpsc::Receiver<Batch>,
         stop: CancellationToken,
+        /// Ends the source wherever it is.
+        _abandon: DropGuard,
     },
     /// It failed, and is started again at this time.
     Waiting(Instant),
@@ -244,7 +247,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
             };
             match input {
                 Input::Stop => return Ok(()),
-                Input::Start => self.start_source(),
+                Input::Start => self.start_source()?,
                 Input::Batch(Some(batch)) => {
                     self.read_time = batch.read_time;
                     self.batch = batch.items.into();
@@ -290,7 +293,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
         Ok(())
     }
 
-    fn start_source(&mut self) {
+    fn start_source(&mut self) -> Result<(), RunError> {
         let (out, batches) = Outlet::channel();
         let stop = CancellationToken::new();
         let (stored, last) = self.core.source_start();
@@ -303,19 +306,37 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
             confirmed,
             stop: stop.clone(),
         };
-        let task = tokio::spawn(async move { source.run(cx).await });
+        // A thread of its own: decoding goes on beside encoding and publishing, and a source may pause its
+        // thread to gather what comes.
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| RunError::new("starting the source", error))?;
+        let abandoned = CancellationToken::new();
+        let abandon = abandoned.clone().drop_guard();
+        let task = tokio::task::spawn_blocking(move || {
+            let result = runtime.block_on(async {
+                tokio::select! {
+                    result = source.run(cx) => result,
+                    () = abandoned.cancelled() => Ok(()),
+                }
+            });
+            // Not by dropping it, which would wait for a look-up or a read that hangs.
+            runtime.shutdown_background();
+            result
+        });
         self.reading = Reading::Running {
             task,
             batches,
             stop,
+            _abandon: abandon,
         };
+        Ok(())
     }
 
     /// The source's channel is closed: its task is over, or about to be. True if it has handed over
     /// all that it ever will.
     async fn source_ended(&mut self) -> Result<bool, RunError> {
         let ended = std::mem::replace(&mut self.reading, Reading::Waiting(Instant::now()));
-        let Reading::Running { task, .. } = ended else {
+        let Reading::Running { task, _abandon, .. } = ended else {
             return Ok(false);
         };
         // A source that has closed its channel may still wait for its last confirmation.
@@ -447,12 +468,15 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
         self.confirm.close();
         let reading = std::mem::replace(&mut self.reading, Reading::Waiting(Instant::now()));
         if let Reading::Running {
-            mut task, batches, ..
+            task,
+            batches,
+            _abandon,
+            ..
         } = reading
         {
             drop(batches);
-            if timeout(FAREWELL_MAX, &mut task).await.is_err() {
-                task.abort();
+            if timeout(FAREWELL_MAX, task).await.is_err() {
+                warn!(connector = %self.options.name, "the source did not end in time");
             }
         }
         result

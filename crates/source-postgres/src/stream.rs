@@ -22,6 +22,7 @@ use adit_pipeline::{Assembler, Closed, Item, Outlet};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
@@ -39,10 +40,10 @@ use crate::state::{State, TableName};
 /// How often tables that came or went are looked for, and the publication is checked, where
 /// heartbeats are not more frequent.
 const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(30);
-/// The server sends a packet for each row. What comes first after a pause is handed over at once; then
-/// rows are gathered for this long, so that under load a read, a hand-over and a wake-up serve many.
-/// That holds as well for rows that are only staged.
-const GATHER: Duration = Duration::from_millis(1);
+/// The server sends a packet for each message. What comes first after a pause is handed over at once;
+/// then messages are gathered for this long, so that under load a read, a hand-over and a wake-up serve
+/// many. Longer would fill the socket's buffer, and the server would wait for us.
+const GATHER: Duration = Duration::from_micros(250);
 /// How much of a message that cannot be decoded is shown: its kind, relation and lengths, and little
 /// of a row's values, which do not belong into logs.
 const WINDOW_BYTES: usize = 24;
@@ -121,8 +122,12 @@ impl Stream<'_> {
             received |= self.buffered().await?;
             self.snapshot_due(self.position).await?;
             if received {
-                if Instant::now() < gathered_at {
-                    sleep_until(gathered_at).await;
+                let pause = gathered_at.saturating_duration_since(Instant::now());
+                if !pause.is_zero() {
+                    // The thread sleeps, not the task: else every packet would still wake the runtime. It is the
+                    // source's own thread, and nothing else on it is in such a hurry.
+                    std::thread::sleep(pause);
+                    yield_now().await;
                     if let Some(frame) = self.reader.next().now_or_never() {
                         self.frame(frame?.ok_or(SourceError::StreamEnded)?).await?;
                         self.buffered().await?;
