@@ -415,7 +415,9 @@ mod tests {
     #[test]
     fn hex_of_any_length_becomes_base64() {
         for len in [0usize, 1, 2, 3, 383, 384, 385, 1000] {
-            let bytes: Vec<u8> = (0..len).map(|i| (i * 7 % 256) as u8).collect();
+            let bytes: Vec<u8> = (0..len)
+                .map(|i| u8::try_from(i * 7 % 256).unwrap())
+                .collect();
             let hex: String = bytes.iter().map(|b| format!("{b:02X}")).collect();
             let ours = written(ValueOptions::default(), |w| {
                 w.bytes_from_hex(hex.as_bytes()).unwrap()
