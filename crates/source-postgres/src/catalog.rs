@@ -42,6 +42,35 @@ pub(crate) async fn matching_tables(
         .collect())
 }
 
+/// Whether what a transaction did to the catalogue can be seen yet.
+///
+/// A commit is in the log, and sent to us, a moment before other sessions see it; with synchronous
+/// replication the moment can be long.
+pub(crate) async fn is_visible(client: &Client, xid: u32) -> Result<bool, SourceError> {
+    let row = client
+        .query_typed(
+            "SELECT pg_catalog.pg_snapshot_xmax(s)::text::int8, \
+             ARRAY(SELECT x::text::int8 FROM pg_catalog.pg_snapshot_xip(s) x) \
+             FROM pg_catalog.pg_current_snapshot() s",
+            &[],
+        )
+        .await
+        .map_err(|error| SourceError::query("reading the current snapshot", &error))?;
+    let Some(row) = row.first() else {
+        return Ok(false);
+    };
+    let (xmax, running): (i64, Vec<i64>) = (row.get(0), row.get(1));
+    Ok(is_in_snapshot(xid, xmax, &running))
+}
+
+/// The snapshot's transaction numbers have 64 bits, the log's are their lower 32, which are compared
+/// as the server does: half of them lie behind, half ahead.
+fn is_in_snapshot(xid: u32, xmax: i64, running: &[i64]) -> bool {
+    let lower = |number: i64| u32::try_from(number & i64::from(u32::MAX)).unwrap_or_default();
+    let is_behind_xmax = lower(xmax).wrapping_sub(xid).wrapping_sub(1) < u32::MAX / 2;
+    is_behind_xmax && !running.iter().any(|number| lower(*number) == xid)
+}
+
 /// What the catalogue says about a table that the log describes.
 pub(crate) async fn table_info(
     client: &Client,
@@ -326,4 +355,21 @@ pub(crate) async fn snapshot_table(
         blocks,
         rows: table.get(2),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_seen_when_it_has_ended_before_the_snapshot() {
+        let epoch = 7_i64 << 32;
+        assert!(is_in_snapshot(9, epoch + 10, &[epoch + 8]));
+        assert!(!is_in_snapshot(10, epoch + 10, &[]));
+        assert!(!is_in_snapshot(11, epoch + 10, &[]));
+        assert!(!is_in_snapshot(8, epoch + 10, &[epoch + 8]));
+        // The numbers have just begun anew.
+        assert!(is_in_snapshot(u32::MAX, epoch + 3, &[]));
+        assert!(!is_in_snapshot(3, epoch - 1, &[]));
+    }
 }

@@ -291,6 +291,7 @@ impl Session {
             position: self.start,
             decoder: Decoder::new(),
             assembler: Assembler::new(options.spill_dir.clone(), options.spill_memory),
+            xid: None,
             refused: Vec::new(),
             held: HashSet::new(),
             unannounced: HashMap::new(),

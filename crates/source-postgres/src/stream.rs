@@ -23,12 +23,12 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
-use crate::catalog::{matching_tables, table_info};
+use crate::catalog::{is_visible, matching_tables, table_info};
 use crate::error::SourceError;
 use crate::link::{Frame, LinkReader, ReplicationLink, ServerMessage};
 use crate::publication;
@@ -44,6 +44,8 @@ const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(30);
 /// then messages are gathered for this long, so that under load a read, a hand-over and a wake-up serve
 /// many. Longer would fill the socket's buffer, and the server would wait for us.
 const GATHER: Duration = Duration::from_micros(250);
+/// A pause between looks at whether a commit that is in the log can be seen.
+const VISIBLE_AFTER: Duration = Duration::from_millis(2);
 /// How much of a message that cannot be decoded is shown: its kind, relation and lengths, and little
 /// of a row's values, which do not belong into logs.
 const WINDOW_BYTES: usize = 24;
@@ -102,6 +104,8 @@ pub(crate) struct Stream<'a> {
     pub(crate) position: Lsn,
     pub(crate) decoder: Decoder,
     pub(crate) assembler: Assembler,
+    /// The open transaction, until the catalogue was seen to show it.
+    pub(crate) xid: Option<u32>,
     /// Tables that match and that we may not add to the publication.
     pub(crate) refused: Vec<TableName>,
     /// Relations of tables that wait for their snapshot.
@@ -233,6 +237,7 @@ impl Stream<'_> {
                 commit_lsn,
             } => {
                 self.snapshot_due(commit_lsn).await?;
+                self.xid = transaction.id.parse().ok();
                 Item::Begin(transaction)
             }
             Output::Schema { relation, ordinal } => {
@@ -259,6 +264,7 @@ impl Stream<'_> {
                     .tables
                     .matches(&described.namespace, &described.name);
                 let info = if wanted {
+                    self.catalogue_catches_up().await?;
                     Some(table_info(&self.client, &described).await?)
                 } else {
                     None
@@ -348,6 +354,18 @@ impl Stream<'_> {
         let resume = self.position.to_string().into();
         let state = Some(self.state.to_text());
         Ok(self.out.send(Item::Progress { resume, state }).await?)
+    }
+
+    /// Waits until the catalogue shows what the open transaction did to it.
+    async fn catalogue_catches_up(&mut self) -> Result<(), SourceError> {
+        while let Some(xid) = self.xid {
+            if is_visible(&self.client, xid).await? {
+                self.xid = None;
+            } else {
+                sleep(VISIBLE_AFTER).await;
+            }
+        }
+        Ok(())
     }
 
     fn is_held(&self, relation: &Relation) -> bool {
@@ -507,7 +525,7 @@ async fn anchored(hold: &mut Option<Hold>) {
         }) if !task.is_finished() => {
             // Its result is taken where it is needed; here only the end matters.
             while !task.is_finished() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(20)).await;
             }
         }
         _ => std::future::pending().await,
