@@ -3,6 +3,9 @@
 
 #[path = "../support/path.rs"]
 mod path;
+#[macro_use]
+#[path = "../support/versions.rs"]
+mod versions;
 
 mod come_and_go;
 mod hammer;
@@ -15,23 +18,8 @@ mod schema;
 mod slot;
 
 use adit_lab::pg::Version;
-use anyhow::Result;
 
-/// A test for each version of PostgreSQL.
-macro_rules! on_every_version {
-    ($($name:ident = $test:path;)*) => {
-        $(mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_13() { super::report($test(super::Version::V13).await); }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_15() { super::report($test(super::Version::V15).await); }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_17() { super::report($test(super::Version::V17).await); }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_18() { super::report($test(super::Version::V18).await); }
-        })*
-    };
-}
+use versions::report;
 
 on_every_version! {
     a_table_under_fire_is_read_whole_and_streamed_from_there = super::initial::under_fire;
@@ -64,10 +52,4 @@ async fn generated_columns_come_where_they_are_published() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_stays_flat_however_large_tables_and_transactions_are() {
     report(memory::flat(Version::V17).await);
-}
-
-fn report(result: Result<()>) {
-    if let Err(error) = result {
-        panic!("{error:#}");
-    }
 }

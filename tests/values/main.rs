@@ -3,6 +3,9 @@
 
 #[path = "../support/path.rs"]
 mod path;
+#[macro_use]
+#[path = "../support/versions.rs"]
+mod versions;
 
 mod composed;
 mod exotic;
@@ -16,21 +19,7 @@ mod times;
 use adit_lab::pg::Version;
 use anyhow::Result;
 
-/// A test for each version of PostgreSQL.
-macro_rules! on_every_version {
-    ($($name:ident = $test:path;)*) => {
-        $(mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_13() { super::report($test(super::Version::V13).await); }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_15() { super::report($test(super::Version::V15).await); }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_17() { super::report($test(super::Version::V17).await); }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_18() { super::report($test(super::Version::V18).await); }
-        })*
-    };
-}
+use versions::report;
 
 on_every_version! {
     values_are_the_same_in_snapshot_and_stream = super::every_type;
@@ -52,10 +41,4 @@ async fn every_type(version: Version) -> Result<()> {
         .filter(|kind| kind.since <= version.major())
         .collect();
     kind::check(version, &kinds).await
-}
-
-fn report(result: Result<()>) {
-    if let Err(error) = result {
-        panic!("{error:#}");
-    }
 }
