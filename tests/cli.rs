@@ -146,10 +146,10 @@ fn secrets_are_never_repeated() {
 fn wrong_options_are_called_by_their_names() {
     let text = fails(
         2,
-        &adit(&["run", "--source", "mysql://a@b/c", "--name", "A"]),
+        &adit(&["run", "--source", "oracle://a@b/c", "--name", "A"]),
     );
     assert!(
-        text.contains("--source: the source url does not start with postgres://"),
+        text.contains("--source: it does not start with postgres://, mysql:// or mariadb://"),
         "{text}"
     );
     assert!(text.contains("--name: \"A\" is not a name"), "{text}");

@@ -1,8 +1,8 @@
 //! The central proof: everything is killed again and again, and the stream still tells what happened in the database,
 //! each change once and in order.
 //!
-//! `ADIT_SEED` repeats a run as far as a machine can, `ADIT_TORTURE_SECONDS` makes it longer, `ADIT_TORTURE_POSTGRES` and
-//! `ADIT_TORTURE_NATS` choose other versions, and with `ADIT_KEEP_LOG` adit's log is kept even if all went well.
+//! `ADIT_SEED` repeats a run as far as a machine can, `ADIT_TORTURE_SECONDS` makes it longer, `ADIT_TORTURE_DATABASE`
+//! (`postgres-18`, `mysql-9.7+compressed+coordinates`) and `ADIT_TORTURE_NATS` choose other servers, and with `ADIT_KEEP_LOG` adit's log is kept even if all went well.
 
 mod support;
 
@@ -11,12 +11,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use adit_lab::workload::{Options, Workload};
-use adit_lab::{Direction, Proxy, nats, pg, wait_for};
+use adit_lab::{Direction, Proxy, mysql, nats, pg, wait_for};
 use anyhow::{Context, Result};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use support::Stage;
+use support::database::Kind;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -31,28 +32,57 @@ const PROGRESS_WITHIN: Duration = Duration::from_secs(60);
 /// Time for everything that was written to arrive once nothing breaks any more.
 const SETTLE_WITHIN: Duration = Duration::from_secs(240);
 
+/// Transactions become visible as a whole.
+const ATOMIC: &str = "atomic_transactions = true\n";
+
 /// One at a time: a run keeps the whole machine busy.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_doubled_or_reordered_on_postgres_17_and_nats_2_15() -> Result<()> {
-    torture(pg::Version::V17, nats::Version::V2_15).await
+    torture(pg::Version::V17, nats::Version::V2_15, "").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_doubled_or_reordered_on_postgres_13_and_nats_2_10() -> Result<()> {
-    torture(pg::Version::V13, nats::Version::V2_10).await
+    torture(pg::Version::V13, nats::Version::V2_10, "").await
 }
 
-async fn torture(postgres: pg::Version, nats: nats::Version) -> Result<()> {
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_doubled_or_reordered_on_mysql_9_7_compressed() -> Result<()> {
+    let kind = Kind::Mysql {
+        version: mysql::Version::Mysql9_7,
+        compressed: true,
+        coordinates: false,
+    };
+    torture(kind, nats::Version::V2_15, "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_doubled_or_reordered_on_mariadb_11_8_by_coordinates_and_in_atomic_batches()
+-> Result<()> {
+    let kind = Kind::Mysql {
+        version: mysql::Version::Maria11_8,
+        compressed: false,
+        coordinates: true,
+    };
+    torture(kind, nats::Version::V2_12, ATOMIC).await
+}
+
+async fn torture(
+    database: impl Into<Kind>,
+    nats: nats::Version,
+    settings: &'static str,
+) -> Result<()> {
     let _alone = ALONE.lock().await;
-    let postgres = variable("ADIT_TORTURE_POSTGRES")?.unwrap_or(postgres);
+    let database = variable("ADIT_TORTURE_DATABASE")?.unwrap_or_else(|| database.into());
     let nats = variable("ADIT_TORTURE_NATS")?.unwrap_or(nats);
     let seed = support::seed()?;
-    let name = format!("torture-{postgres}-{nats}-{seed}");
+    let name = format!("torture-{database}-{nats}-{seed}");
     println!("{name}: ADIT_SEED={seed} repeats this run");
     let options = Options::new(seed);
-    let mut stage = Stage::set(postgres, nats, &options).await?;
+    let mut stage = Stage::set(database, nats, &options).await?;
+    stage.configure(settings)?;
     let result = run(&mut stage, &options).await;
     let Err(error) = result else {
         if env::var_os("ADIT_KEEP_LOG").is_some() {
@@ -62,7 +92,7 @@ async fn torture(postgres: pg::Version, nats: nats::Version) -> Result<()> {
     };
     let log = stage.keep_log(&name)?;
     Err(error.context(format!(
-        "{name} failed; adit's log is {}; repeat it with\n  ADIT_SEED={seed} ADIT_TORTURE_POSTGRES={postgres} ADIT_TORTURE_NATS={nats} cargo test --test torture postgres_17\n",
+        "{name} failed; adit's log is {}; repeat it with\n  ADIT_SEED={seed} ADIT_TORTURE_DATABASE={database} ADIT_TORTURE_NATS={nats} cargo test --test torture postgres_17\n",
         log.display()
     )))
 }
@@ -112,7 +142,7 @@ fn variable<T: FromStr<Err: Into<anyhow::Error>>>(name: &str) -> Result<Option<T
 async fn snapshot(stage: &mut Stage, random: &mut StdRng, done: &mut Done) -> Result<()> {
     for fault in [
         Fault::KillAdit,
-        Fault::KillPostgres,
+        Fault::KillDatabase,
         Fault::KillNats,
         Fault::KillAdit,
         Fault::Cut,
@@ -141,7 +171,7 @@ async fn finish(stage: &mut Stage, workload: Workload, started: Instant) -> Resu
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     KillAdit,
-    KillPostgres,
+    KillDatabase,
     KillNats,
     /// Everything at once, as when a machine goes.
     KillAll,
@@ -158,7 +188,7 @@ enum Fault {
 /// What happens while the log is streamed, and how often, in an order that the seed decides.
 const FAULTS: [(Fault, usize); 8] = [
     (Fault::KillAdit, 18),
-    (Fault::KillPostgres, 4),
+    (Fault::KillDatabase, 4),
     (Fault::KillNats, 4),
     (Fault::KillAll, 1),
     (Fault::Cut, 4),
@@ -171,7 +201,7 @@ const FAULTS: [(Fault, usize); 8] = [
 #[derive(Debug, Default)]
 struct Done {
     adit_kills: u32,
-    postgres_kills: u32,
+    database_kills: u32,
     nats_kills: u32,
     others: u32,
 }
@@ -179,18 +209,18 @@ struct Done {
 impl Done {
     const fn is_enough(&self) -> bool {
         self.adit_kills >= ADIT_KILLS
-            && self.postgres_kills >= SERVER_KILLS
+            && self.database_kills >= SERVER_KILLS
             && self.nats_kills >= SERVER_KILLS
     }
 
     fn count(&mut self, fault: Fault) {
         match fault {
             Fault::KillAdit => self.adit_kills += 1,
-            Fault::KillPostgres => self.postgres_kills += 1,
+            Fault::KillDatabase => self.database_kills += 1,
             Fault::KillNats => self.nats_kills += 1,
             Fault::KillAll => {
                 self.adit_kills += 1;
-                self.postgres_kills += 1;
+                self.database_kills += 1;
                 self.nats_kills += 1;
             }
             _ => self.others += 1,
@@ -210,10 +240,10 @@ async fn strike(stage: &mut Stage, fault: Fault, random: &mut StdRng) -> Result<
             sleep(down).await;
             restart_adit(stage, random).await?;
         }
-        Fault::KillPostgres => {
-            stage.postgres.kill().await?;
+        Fault::KillDatabase => {
+            stage.database.kill().await?;
             sleep(down).await;
-            stage.postgres.restart().await?;
+            stage.database.restart().await?;
         }
         Fault::KillNats => {
             stage.nats.kill().await?;
@@ -223,11 +253,11 @@ async fn strike(stage: &mut Stage, fault: Fault, random: &mut StdRng) -> Result<
         Fault::KillAll => {
             stage.nats.kill().await?;
             stage.adit.kill().await?;
-            stage.postgres.kill().await?;
+            stage.database.kill().await?;
             sleep(down).await;
             stage.nats.restart().await?;
             restart_adit(stage, random).await?;
-            stage.postgres.restart().await?;
+            stage.database.restart().await?;
         }
         Fault::Cut => proxy(stage, random).cut(),
         Fault::CutAfterBytes => {
@@ -242,9 +272,9 @@ async fn strike(stage: &mut Stage, fault: Fault, random: &mut StdRng) -> Result<
             proxy.resume();
         }
         Fault::Freeze if random.random() => {
-            stage.postgres.pause().await?;
+            stage.database.pause().await?;
             sleep(3 * down).await;
-            stage.postgres.resume().await?;
+            stage.database.resume().await?;
         }
         Fault::Freeze => {
             stage.nats.pause().await?;
@@ -266,7 +296,7 @@ async fn restart_adit(stage: &mut Stage, random: &mut StdRng) -> Result<()> {
 
 fn proxy<'a>(stage: &'a Stage, random: &mut StdRng) -> &'a Proxy {
     if random.random() {
-        &stage.to_postgres
+        &stage.to_database
     } else {
         &stage.to_nats
     }

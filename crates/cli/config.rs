@@ -1,16 +1,18 @@
 //! The configuration: TOML in, checked values out, and every mistake reported at once.
 //!
 //! A file is read into [`section::Section`]s, which know their place in it; each part of it
-//! (`postgres`, `nats`) turns its sections into the checked type that its adapter takes. Keys of
+//! (`source`, `nats`) turns its sections into the checked type that its adapter takes. Keys of
 //! features that this build does not have are unknown keys. The options of `adit run` and
 //! `adit tail` are turned into such a file, so that they are checked by the same rules.
 
 mod expand;
+mod mysql;
 mod nats;
 mod postgres;
 mod problem;
 mod quantity;
 mod section;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -22,11 +24,11 @@ use std::time::Duration;
 
 use adit_event::ValueOptions;
 use adit_sink_nats::NatsConfig;
-use adit_source_postgres::PostgresOptions;
 use toml::de::DeTable;
 
 pub(crate) use self::problem::Invalid;
 pub(crate) use self::section::suggestion;
+pub(crate) use self::source::SourceConfig;
 
 use self::problem::{Origin, Problem};
 use self::section::{Reader, Section};
@@ -48,8 +50,8 @@ pub(crate) struct Config {
 pub(crate) struct Connector {
     /// In slot names, subjects, event ids and log lines.
     pub(crate) name: String,
-    /// The database. There is one kind now; the URL's scheme tells them apart.
-    pub(crate) source: PostgresOptions,
+    /// The database.
+    pub(crate) source: SourceConfig,
     /// The stream.
     pub(crate) nats: NatsConfig,
     /// How long an acknowledged event is held back from being confirmed to the database.
@@ -111,7 +113,9 @@ impl Config {
         }
         let mut source = toml::Table::new();
         source.insert("url".to_owned(), literal(&flags.source));
-        source.insert("postgres".to_owned(), postgres.into());
+        if !postgres.is_empty() {
+            source.insert("postgres".to_owned(), postgres.into());
+        }
         if !flags.tables.is_empty() {
             source.insert("tables".to_owned(), literals(&flags.tables));
         }
@@ -207,7 +211,7 @@ fn connector(mut section: Section<'_>, taken: &mut Taken) -> Option<Connector> {
     let mut nats = section.section("nats");
     let mut format = section.section("format");
 
-    let connect = postgres::connect(&mut source);
+    let connect = source::connect(&mut source);
     let name = match name {
         Some(name) if is_name(&name.value) => Some(name.value),
         Some(name) => {
@@ -215,7 +219,7 @@ fn connector(mut section: Section<'_>, taken: &mut Taken) -> Option<Connector> {
             None
         }
         None if section.has("name") => None,
-        None => connect.as_ref().map(|connect| name_of(connect.database())),
+        None => connect.as_ref().map(|connect| name_of(&connect.name())),
     };
     // What depends on the name is still checked when there is none.
     let label = name.as_deref().unwrap_or("connector");
@@ -227,7 +231,7 @@ fn connector(mut section: Section<'_>, taken: &mut Taken) -> Option<Connector> {
             format!("another connector is called {name:?} already: give each a name of its own"),
         );
     }
-    let source_options = postgres::read(&mut source, &mut snapshot, connect, label);
+    let source_options = source::read(&mut source, &mut snapshot, connect, label);
     let confirm_lag = nats.duration("confirm_lag", Duration::ZERO);
     let nats_config = nats::read(&mut nats, label);
     if let Some(nats_config) = &nats_config

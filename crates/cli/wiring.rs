@@ -3,11 +3,13 @@
 mod standby;
 mod tail;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adit_event::{Connector as Kind, SourceMeta};
-use adit_pipeline::{Finding, RunError, RunOptions, Verdict, chain, retry, start_point};
-use adit_sink_nats::{Acquired, Lease, Nats, NatsCheckpoints, NatsSink, delete_stream};
+use adit_pipeline::{Finding, RunError, RunOptions, Source, Verdict, chain, retry, start_point};
+use adit_sink_nats::{Acquired, Lease, Nats, NatsCheckpoints, NatsShapes, NatsSink, delete_stream};
+use adit_source_mysql::MysqlSource;
 use adit_source_postgres::PostgresSource;
 use anyhow::{Context, bail};
 use tokio::runtime;
@@ -16,7 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::Connector;
+use crate::config::{Connector, SourceConfig};
 
 pub(crate) use self::tail::tail;
 
@@ -44,7 +46,9 @@ pub(crate) async fn run(
         running.spawn_blocking(move || {
             let name = format!("connector {:?}", connector.name);
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.with_context(|| name.clone())?;
+            let runtime = runtime.with_context(|| {
+                format!("{name}: starting it (are there enough file descriptors, ulimit -n?)")
+            })?;
             let run = Box::pin(supervise(&connector, accept_truncated, &holder, &stop));
             let result = runtime.block_on(run).context(name);
             // Not by dropping it, which would wait for a look-up or a read that hangs.
@@ -114,8 +118,8 @@ async fn supervise(
         );
         let result = Box::pin(work).await;
         // What looks like an error of the stream or of the store may be the other's work.
-        let taken =
-            turn.is_lost() || result.is_err() && turn.is_taken(connector, &nats, holder).await;
+        let taken = turn.is_lost()
+            || result.is_err() && turn.is_taken(connector, &nats, holder, stop).await;
         if !taken {
             turn.end(name).await;
             return result;
@@ -147,17 +151,53 @@ async fn work(
     let Some(sink) = retry(name, "preparing the sink", &stop, sink).await? else {
         return Ok(());
     };
-    let source = PostgresSource::new(connector.source.clone());
     let options = RunOptions {
         name: name.clone(),
         confirm_lag: connector.confirm_lag,
         accept_truncated,
     };
+    let parts = Parts {
+        sink,
+        store,
+        options,
+    };
+    match connector.source.clone() {
+        SourceConfig::Postgres(options) => {
+            Box::pin(pump(PostgresSource::new(options), parts, turn, stop)).await
+        }
+        SourceConfig::Mysql(options) => {
+            let shapes = NatsShapes::new(nats, name, connector.nats.replicas);
+            let source = MysqlSource::new(options, Some(Arc::new(shapes)));
+            Box::pin(pump(source, parts, turn, stop)).await
+        }
+    }
+}
+
+/// What a connector is made of besides its source.
+struct Parts {
+    sink: NatsSink,
+    store: NatsCheckpoints,
+    options: RunOptions,
+}
+
+/// From the source into the stream, until `stop`, or until somebody else has the lease.
+async fn pump(
+    source: impl Source,
+    parts: Parts,
+    turn: &mut Turn,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let Parts {
+        sink,
+        store,
+        options,
+    } = parts;
+    let name = options.name.clone();
     let run = adit_pipeline::run(source, sink, store, options, stop.clone());
     tokio::pin!(run);
     tokio::select! {
         result = &mut run => return result,
-        () = turn.lost(name) => stop.cancel(),
+        () = turn.lost(&name) => stop.cancel(),
     }
     run.await
 }
@@ -179,7 +219,14 @@ pub(crate) async fn check(connector: Connector) -> Vec<Finding> {
         }
     }
     let (stored, last) = from_here.map_or((None, None), |start| (start.stored, start.last));
-    let mut findings = adit_source_postgres::check(&connector.source, stored.as_ref(), last).await;
+    let mut findings = match &connector.source {
+        SourceConfig::Postgres(options) => {
+            adit_source_postgres::check(options, stored.as_ref(), last).await
+        }
+        SourceConfig::Mysql(options) => {
+            adit_source_mysql::check(options, stored.as_ref(), last).await
+        }
+    };
     findings.extend(sink.findings);
     findings.extend(refusal);
     findings
@@ -216,9 +263,18 @@ async fn remove_all(
     nats: &Nats,
     stream: bool,
 ) -> anyhow::Result<Vec<String>> {
-    let mut removed = adit_source_postgres::remove(&connector.source)
-        .await
-        .context("removing slot and publication")?;
+    let mut removed = match &connector.source {
+        SourceConfig::Postgres(options) => adit_source_postgres::remove(options)
+            .await
+            .context("removing slot and publication")?,
+        // A reader of the binary log leaves nothing behind on the server.
+        SourceConfig::Mysql(_) => {
+            let shapes = NatsShapes::new(nats, &connector.name, connector.nats.replicas);
+            let removed = shapes.remove().await;
+            removed.context("removing what tables were like")?;
+            Vec::new()
+        }
+    };
     let store = NatsCheckpoints::open(nats, &meta(connector), connector.nats.replicas)
         .await
         .context("opening the key-value buckets")?;
@@ -237,7 +293,10 @@ async fn remove_all(
 fn meta(connector: &Connector) -> SourceMeta {
     SourceMeta {
         connector: connector.name.clone(),
-        kind: Kind::Postgres,
-        database: connector.source.connect.database().to_owned(),
+        kind: match &connector.source {
+            SourceConfig::Postgres(_) => Kind::Postgres,
+            SourceConfig::Mysql(options) => options.connector(),
+        },
+        database: connector.source.database().to_owned(),
     }
 }

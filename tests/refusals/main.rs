@@ -2,6 +2,7 @@
 //! to try again, and never with a secret in it. What may heal is tried again, and works once it has healed.
 
 mod bad_config;
+mod bad_mysql;
 mod bad_nats;
 mod bad_postgres;
 mod changed_behind;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use adit_lab::{Daemon, Nats, Postgres, nats, pg, wait_for};
+use adit_lab::workload::Server;
+use adit_lab::{Daemon, Mysql, Nats, Postgres, mysql, nats, pg, wait_for};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -16,7 +17,7 @@ pub(crate) const SECRET: &str = "s3cr3t";
 /// Longer than anything here takes on a crowded machine.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
-/// The role whose password is checked; `barred` is let in from nowhere.
+/// The user whose password is checked; PostgreSQL's `barred` is let in from nowhere.
 pub(crate) const LOCKED: &str = "locked";
 
 /// A PostgreSQL 17 for tests that need nothing of it but a database of their own.
@@ -38,6 +39,20 @@ pub(crate) async fn shared_postgres() -> Result<&'static Postgres> {
         Ok(server)
     };
     SERVER.get_or_try_init(start).await
+}
+
+/// A MySQL or MariaDB for tests that need nothing of it but a database of their own.
+pub(crate) async fn shared_mysql(version: mysql::Version) -> Result<&'static Mysql> {
+    static MYSQL: OnceCell<Mysql> = OnceCell::const_new();
+    static MARIADB: OnceCell<Mysql> = OnceCell::const_new();
+    let start = || async {
+        let server = Mysql::start(version).await?;
+        let sql = format!("create user {LOCKED}@'127.0.0.1' identified by '{SECRET}'");
+        server.exec(&sql).await?;
+        Ok(server)
+    };
+    let cell = if version.is_maria() { &MARIADB } else { &MYSQL };
+    cell.get_or_try_init(start).await
 }
 
 /// A NATS for tests that need nothing of it but a stream of their own.
@@ -84,6 +99,14 @@ impl Adit {
         let postgres = shared_postgres().await?;
         create_database(postgres, name).await?;
         Self::new(name, postgres.addr(), shared_nats().await?.addr())
+    }
+
+    /// A connector on MySQL or MariaDB, with a new database there that holds the table `t`.
+    pub(crate) async fn on_mysql(name: &str, server: &Mysql) -> Result<Self> {
+        create_database(server, name).await?;
+        let mut adit = Self::new(name, server.addr(), shared_nats().await?.addr())?;
+        adit.source = server.url(name);
+        Ok(adit)
     }
 
     /// The same connector in another process.
@@ -198,17 +221,29 @@ impl Adit {
     }
 
     /// Starts `run` and waits until a row that is inserted with this text has arrived.
-    pub(crate) async fn delivers(&mut self, postgres: &Postgres, text: &str) -> Result<()> {
+    pub(crate) async fn delivers<'a>(
+        &mut self,
+        server: impl Into<Server<'a>>,
+        text: &str,
+    ) -> Result<()> {
+        let server = server.into();
         self.start()?;
-        self.says(&["replication started"]).await?;
-        self.insert(postgres, text).await?;
+        let started = match server {
+            Server::Postgres(_) => "replication started",
+            Server::Mysql(_) => "reading the binary log",
+        };
+        self.says(&[started]).await?;
+        self.insert(server, text).await?;
         self.arrives(text).await
     }
 
     /// Inserts a row with this text.
-    pub(crate) async fn insert(&self, postgres: &Postgres, text: &str) -> Result<()> {
+    pub(crate) async fn insert<'a>(&self, server: impl Into<Server<'a>>, text: &str) -> Result<()> {
         let sql = format!("insert into t (v) values ('{text}')");
-        postgres.exec_in(&self.name, &sql).await
+        match server.into() {
+            Server::Postgres(server) => server.exec_in(&self.name, &sql).await,
+            Server::Mysql(server) => server.exec_in(&self.name, &sql).await,
+        }
     }
 
     /// Waits until the row with this text is the stream's last event.
@@ -237,10 +272,19 @@ async fn last_event(nats: &async_nats::Client, stream: &str) -> Result<Value> {
 }
 
 /// A new database with one table.
-pub(crate) async fn create_database(postgres: &Postgres, name: &str) -> Result<()> {
-    postgres.create_database(name).await?;
-    let sql = "create table t (id int generated always as identity primary key, v text); insert into t (v) values ('first')";
-    postgres.exec_in(name, sql).await
+pub(crate) async fn create_database<'a>(server: impl Into<Server<'a>>, name: &str) -> Result<()> {
+    match server.into() {
+        Server::Postgres(server) => {
+            server.create_database(name).await?;
+            let sql = "create table t (id int generated always as identity primary key, v text); insert into t (v) values ('first')";
+            server.exec_in(name, sql).await
+        }
+        Server::Mysql(server) => {
+            server.exec(&format!("create database {name}")).await?;
+            let sql = "create table t (id int auto_increment primary key, v text); insert into t (v) values ('first')";
+            server.exec_in(name, sql).await
+        }
+    }
 }
 
 /// How a command ended.

@@ -23,8 +23,8 @@ use versions::report;
 
 on_every_version! {
     a_table_under_fire_is_read_whole_and_streamed_from_there = super::initial::under_fire;
-    a_snapshot_that_a_kill_cut_short_is_read_afresh = super::initial::killed;
-    a_snapshot_that_the_server_cut_short_is_read_afresh = super::initial::server_killed;
+    a_snapshot_that_a_kill_cut_short_goes_on = super::initial::killed;
+    a_snapshot_that_the_server_cut_short_goes_on = super::initial::server_killed;
     transactions_open_at_the_start_come_once = super::initial::open_transactions;
     a_table_that_is_altered_while_it_is_read_is_not_lost = super::initial::altered;
     without_a_snapshot_only_changes_come = super::mode::never;
@@ -32,7 +32,7 @@ on_every_version! {
     a_lost_slot_is_made_up_for_by_a_snapshot_when_allowed = super::mode::when_needed;
     a_table_that_comes_under_fire_is_read_and_then_streamed = super::come_and_go::comes;
     a_table_that_comes_to_a_publication_of_all_tables_is_read_all_the_same = super::come_and_go::comes_to_all;
-    a_new_table_is_read_afresh_after_a_kill = super::come_and_go::comes_and_adit_is_killed;
+    the_snapshot_of_a_new_table_goes_on_after_a_kill = super::come_and_go::comes_and_adit_is_killed;
     a_table_that_is_renamed_comes_under_its_new_name = super::come_and_go::renamed;
     a_table_that_is_dropped_and_made_again_is_another = super::come_and_go::made_again;
     the_publication_has_exactly_the_tables_that_match = super::publication::exact;

@@ -2,18 +2,23 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod database;
+pub(crate) mod story;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adit_lab::checker::{self, Summary};
-use adit_lab::workload::{self, LEDGER, Witness, Workload, Written};
-use adit_lab::{Daemon, Nats, Postgres, Proxy, nats, pg, wait_for};
+use adit_lab::workload::{self, Workload, Written};
+use adit_lab::{Daemon, Nats, Proxy, nats, wait_for};
 use anyhow::{Context, Result, bail, ensure};
+
+use database::{Database, Kind};
+use story::Story;
 
 pub(crate) const CONNECTOR: &str = "torture";
 pub(crate) const STREAM: &str = "CDC_TORTURE";
-const DATABASE: &str = "postgres";
 
 /// What adit promises for a clean stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -28,9 +33,14 @@ pub(crate) fn seed() -> Result<u64> {
 
 /// The servers, the network, and adit.
 pub(crate) struct Stage {
-    pub(crate) postgres: Postgres,
+    kind: Kind,
+    /// Lines of the configuration about NATS.
+    settings: &'static str,
+    /// What a shell does before it becomes adit.
+    before: &'static str,
+    pub(crate) database: Database,
     pub(crate) nats: Nats,
-    pub(crate) to_postgres: Proxy,
+    pub(crate) to_database: Proxy,
     pub(crate) to_nats: Proxy,
     /// Runs, unless a test has just killed it.
     pub(crate) adit: Daemon,
@@ -39,26 +49,42 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts everything but adit, with the first rows in the database.
     pub(crate) async fn set(
-        postgres: pg::Version,
+        kind: impl Into<Kind>,
         nats: nats::Version,
         options: &workload::Options,
     ) -> Result<Self> {
-        let postgres = Postgres::builder(postgres)
-            // Every transaction but the smallest is streamed while it is open.
-            .conf("logical_decoding_work_mem", "64kB")
-            .conf("wal_sender_timeout", "10s")
-            .start()
-            .await?;
-        let nats = Nats::start(nats).await?;
-        let to_postgres = Proxy::start(postgres.addr()).await?;
+        let kind = kind.into();
+        Self::before(kind, Database::start(kind).await?, nats, options).await
+    }
+
+    /// Starts everything but adit in front of a database, and fills that with the first rows.
+    pub(crate) async fn before(
+        kind: Kind,
+        database: Database,
+        nats: nats::Version,
+        options: &workload::Options,
+    ) -> Result<Self> {
+        Self::between(kind, database, Nats::start(nats).await?, options).await
+    }
+
+    /// The same in front of a broker that is set in a way of its own.
+    pub(crate) async fn between(
+        kind: Kind,
+        database: Database,
+        nats: Nats,
+        options: &workload::Options,
+    ) -> Result<Self> {
+        let to_database = Proxy::start(database.addr()).await?;
         let to_nats = Proxy::start(nats.addr()).await?;
-        Witness::start(&postgres.client(DATABASE).await?).await?;
-        Workload::prepare(&postgres, DATABASE, options).await?;
-        let adit = adit(&to_postgres, &to_nats)?;
+        Workload::prepare(database.server(), options).await?;
+        let adit = adit(kind, &database, &to_database, &to_nats, "", "")?;
         Ok(Self {
-            postgres,
+            settings: "",
+            before: "",
+            kind,
+            database,
             nats,
-            to_postgres,
+            to_database,
             to_nats,
             adit,
         })
@@ -66,12 +92,33 @@ impl Stage {
 
     /// Another process for the same connector, not yet started.
     pub(crate) fn another_adit(&self) -> Result<Daemon> {
-        adit(&self.to_postgres, &self.to_nats)
+        adit(
+            self.kind,
+            &self.database,
+            &self.to_database,
+            &self.to_nats,
+            self.settings,
+            self.before,
+        )
+    }
+
+    /// Adds lines to the configuration about NATS, before adit is started.
+    pub(crate) fn configure(&mut self, settings: &'static str) -> Result<()> {
+        self.settings = settings;
+        self.adit = self.another_adit()?;
+        Ok(())
+    }
+
+    /// Lets a shell do something in the process that becomes adit, before adit is started.
+    pub(crate) fn prefix(&mut self, before: &'static str) -> Result<()> {
+        self.before = before;
+        self.adit = self.another_adit()?;
+        Ok(())
     }
 
     /// Starts the writers.
     pub(crate) fn write(&self, options: &workload::Options) -> Workload {
-        Workload::start(&self.postgres, DATABASE, options)
+        Workload::start(self.database.server(), options)
     }
 
     /// Fails if adit has ended by itself, which nothing gives it a reason for.
@@ -82,7 +129,7 @@ impl Stage {
         }
     }
 
-    /// The lease of a killed adit ends after ten seconds; this ends it at once.
+    /// The lease of a killed adit ends after some seconds; this ends it at once.
     pub(crate) async fn end_lease(&self) -> Result<()> {
         let store = self
             .nats
@@ -96,8 +143,41 @@ impl Stage {
 
     /// Whether the log is being streamed: the first snapshot is complete.
     pub(crate) async fn is_streaming(&self) -> Result<bool> {
-        let event = self.last_ledger_event().await?;
-        Ok(is_insert(&event))
+        self.story().await?.is_streaming().await
+    }
+
+    /// Whether no table waits for its snapshot, as the checkpoint says.
+    pub(crate) async fn is_snapshot_over(&self) -> Result<bool> {
+        self.story().await?.is_snapshot_over().await
+    }
+
+    /// The checkpoint; null as long as there is none.
+    pub(crate) async fn checkpoint(&self) -> Result<serde_json::Value> {
+        self.story().await?.checkpoint().await
+    }
+
+    /// Waits until adit says something that it has not said before.
+    pub(crate) async fn says(&self, text: &str, within: Duration) -> Result<()> {
+        let count = || self.adit.log().matches(text).count();
+        let before = count();
+        let said = wait_for(text, within, async || Ok(count() > before)).await;
+        said.with_context(|| format!("adit says:\n{}", self.adit.log()))
+    }
+
+    /// Waits until adit has ended by itself, as on an error that trying again cannot mend: the paragraph that it ends with.
+    pub(crate) async fn gives_up(&mut self, within: Duration) -> Result<String> {
+        let mut ended = None;
+        let gave_up = wait_for("the end of adit", within, async || {
+            ended = self.adit.exited()?;
+            Ok(ended.is_some())
+        })
+        .await;
+        let log = self.adit.log();
+        gave_up.with_context(|| format!("adit says:\n{log}"))?;
+        let code = ended.and_then(|status| status.code());
+        ensure!(code == Some(1), "adit ended with {code:?}:\n{log}");
+        let paragraph = log.lines().rfind(|line| line.starts_with("adit: "));
+        Ok(paragraph.context("adit ended without a word")?.to_owned())
     }
 
     /// Waits until the stream has grown.
@@ -114,16 +194,19 @@ impl Stage {
 
     /// The number of messages in the stream.
     pub(crate) async fn stream_len(&self) -> Result<u64> {
-        let stream = self.nats.jetstream().await?.get_stream(STREAM).await?;
-        Ok(stream.get_info().await?.state.last_sequence)
+        self.story().await?.len().await
     }
 
     /// Stops the writers and waits until everything that they wrote is in the stream, however adit does it.
     pub(crate) async fn settle(&mut self, workload: Workload, within: Duration) -> Result<Written> {
+        // While it goes on, rows may come behind the marker.
+        wait_for("the end of the snapshot", within, async || {
+            self.is_snapshot_over().await
+        })
+        .await?;
         let written = workload.finish().await?;
         wait_for("the marker in the stream", within, async || {
-            let event = self.last_ledger_event().await?;
-            Ok(is_insert(&event) && event.pointer("/after/writer") == Some(&0.into()))
+            self.story().await?.is_over().await
         })
         .await?;
         self.expect_alive()?;
@@ -143,8 +226,8 @@ impl Stage {
 
     /// Reads the whole stream and compares it with the database.
     pub(crate) async fn check(&self) -> Result<Summary> {
-        let client = self.postgres.client(DATABASE).await?;
-        checker::check(&self.nats.jetstream().await?, STREAM, CONNECTOR, &client).await
+        let jetstream = self.nats.jetstream().await?;
+        checker::check(&jetstream, STREAM, CONNECTOR, self.database.server()).await
     }
 
     /// Keeps adit's log beyond the end of the test.
@@ -154,32 +237,35 @@ impl Stage {
         Ok(path)
     }
 
-    async fn last_ledger_event(&self) -> Result<serde_json::Value> {
-        let stream = self.nats.jetstream().await?.get_stream(STREAM).await?;
-        let subject = format!("cdc.{CONNECTOR}.{}.{}", LEDGER.schema, LEDGER.name);
-        let message = stream.get_last_raw_message_by_subject(&subject).await?;
-        Ok(serde_json::from_slice(&message.payload)?)
+    async fn story(&self) -> Result<Story> {
+        Ok(Story {
+            jetstream: self.nats.jetstream().await?,
+            dialect: self.database.server().dialect(),
+        })
     }
 }
 
-fn adit(to_postgres: &Proxy, to_nats: &Proxy) -> Result<Daemon> {
-    let program = Path::new(env!("CARGO_BIN_EXE_adit"));
-    let adit = Daemon::new("adit", program, &["run", "--log-format", "text"])?;
+fn adit(
+    kind: Kind,
+    database: &Database,
+    to_database: &Proxy,
+    to_nats: &Proxy,
+    settings: &str,
+    before: &str,
+) -> Result<Daemon> {
+    let script = format!("{before}\nexec \"$0\" run --log-format text");
+    let program = env!("CARGO_BIN_EXE_adit");
+    let adit = Daemon::new("adit", Path::new("sh"), &["-c", &script, program])?;
     let config = format!(
         "[[connector]]\nname = {CONNECTOR:?}\n\
-         [connector.source]\nurl = \"postgres://postgres@{}/{DATABASE}\"\n\
+         [connector.source]\n{}\
          spill_dir = {:?}\nspill_memory = \"1MB\"\n\
-         [connector.source.postgres]\nheartbeat = \"1s\"\n\
          [connector.snapshot]\nworkers = 2\nchunk_rows = 500\n\
-         [connector.nats]\nurl = \"nats://{}\"\nstream = {STREAM:?}\n",
-        to_postgres.addr(),
+         [connector.nats]\nurl = \"nats://{}\"\nstream = {STREAM:?}\n{settings}",
+        database.source(to_database.addr(), kind),
         adit.folder().display().to_string(),
         to_nats.addr(),
     );
     fs::write(adit.folder().join("adit.toml"), config)?;
     Ok(adit)
-}
-
-fn is_insert(event: &serde_json::Value) -> bool {
-    event.get("op").is_some_and(|op| op == "insert")
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use adit_lab::{Daemon, Nats, Postgres, nats, pg, wait_for};
+use adit_lab::{Daemon, Nats, Postgres, Proxy, nats, pg, wait_for};
 use anyhow::{Context, Result, bail};
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use futures_util::StreamExt as _;
@@ -23,6 +23,8 @@ pub(crate) struct DataPath {
     pub(crate) pg: Postgres,
     pub(crate) nats: Nats,
     pub(crate) adit: Daemon,
+    /// What adit reaches the database through, where the test does something to it.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl DataPath {
@@ -37,7 +39,13 @@ impl DataPath {
         let pg = builder.start().await?;
         let nats = Nats::start(nats::Version::V2_12).await?;
         let adit = Daemon::new("adit", Path::new(env!("CARGO_BIN_EXE_adit")), &["run"])?;
-        let path = Self { pg, nats, adit };
+        let proxy = None;
+        let path = Self {
+            pg,
+            nats,
+            adit,
+            proxy,
+        };
         path.configure(settings)?;
         // A table to say "the end" in: what comes before it in the log comes before it in the stream.
         path.pg
@@ -46,11 +54,34 @@ impl DataPath {
         Ok(path)
     }
 
+    /// Lets adit, once it is started, reach the database through a proxy.
+    pub(crate) async fn proxied(&mut self, settings: &str) -> Result<&Proxy> {
+        self.proxy = Some(Proxy::start(self.pg.addr()).await?);
+        self.configure(settings)?;
+        self.proxy.as_ref().context("it was put there")
+    }
+
+    /// Lets adit, once it is started, read so much from the database and no more.
+    pub(crate) async fn throttle(&mut self, settings: &str, bytes_per_second: u32) -> Result<()> {
+        let proxy = self.proxied(settings).await?;
+        proxy.throttle(Some(bytes_per_second));
+        Ok(())
+    }
+
+    /// It may read as fast as it can.
+    pub(crate) fn hurry(&self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.throttle(None);
+        }
+    }
+
     /// Writes the configuration that adit reads at its next start.
     pub(crate) fn configure(&self, settings: &str) -> Result<()> {
+        let proxy = self.proxy.as_ref();
+        let database = proxy.map_or_else(|| self.pg.addr(), Proxy::addr);
         let config = format!(
-            "[[connector]]\nname = \"shop\"\nsource.url = \"{}\"\nsource.postgres.heartbeat = \"1s\"\nnats.url = \"{}\"\n{settings}\n",
-            self.pg.url("postgres"),
+            "[[connector]]\nname = \"shop\"\nsource.url = \"postgres://postgres@{database}/postgres\"\n\
+             source.postgres.heartbeat = \"1s\"\nnats.url = \"{}\"\n{settings}\n",
             self.nats.url(),
         );
         let file = self.adit.folder().join("adit.toml");
@@ -129,6 +160,39 @@ impl DataPath {
         let sql = "select from pg_replication_slots where slot_name = 'adit_shop' and confirmed_flush_lsn is not null";
         let seen = wait_for("the slot", WITHIN, async || {
             Ok(!client.query(sql, &[]).await?.is_empty())
+        });
+        seen.await.with_context(|| self.log())
+    }
+
+    /// Waits until the stream holds a row of a table that a snapshot read, behind message `after`.
+    pub(crate) async fn row_read(&self, table: &str, after: u64) -> Result<()> {
+        let stream = self.nats.jetstream().await?.get_stream("CDC_SHOP").await?;
+        let subject = format!("cdc.shop.public.{table}");
+        let seen = wait_for("a row of a snapshot", WITHIN, async || {
+            let row = stream.get_last_raw_message_by_subject(&subject).await?;
+            let event: Event = serde_json::from_slice(&row.payload)?;
+            Ok(row.sequence > after && event.source.snapshot)
+        });
+        seen.await.with_context(|| self.log())
+    }
+
+    /// The number of the stream's last message.
+    pub(crate) async fn last_seq(&self) -> Result<u64> {
+        let jetstream = self.nats.jetstream().await?;
+        let mut stream = jetstream.get_stream("CDC_SHOP").await?;
+        Ok(stream.info().await?.state.last_sequence)
+    }
+
+    /// Waits until no table waits for its snapshot any more, as the checkpoint says.
+    pub(crate) async fn snapshot_over(&self) -> Result<()> {
+        let checkpoints = self.nats.jetstream().await?;
+        let checkpoints = checkpoints.get_key_value("adit_checkpoints").await?;
+        let seen = wait_for("the end of the snapshot", WITHIN, async || {
+            let checkpoint = checkpoints.get("shop").await?.unwrap_or_default();
+            let checkpoint: serde_json::Value = serde_json::from_slice(&checkpoint)?;
+            let state = checkpoint.get("state").and_then(|state| state.as_str());
+            let state = state.unwrap_or_default();
+            Ok(state.contains("\"pending\":[]"))
         });
         seen.await.with_context(|| self.log())
     }

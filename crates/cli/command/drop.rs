@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use anyhow::Context;
 
 use crate::args::DropArgs;
-use crate::config::{Config, Connector, suggestion};
+use crate::config::{Config, Connector, SourceConfig, suggestion};
 use crate::failure::{self, Failure};
 use crate::wiring;
 
@@ -41,10 +41,13 @@ fn confirm(connector: &Connector, stream: bool) -> Result<(), Failure> {
     let Connector {
         name, source, nats, ..
     } = connector;
-    let mut what = format!(
-        "slot {:?}, publication {:?} and the checkpoint of connector {name:?}",
-        source.slot, source.publication
-    );
+    let mut what = match source {
+        SourceConfig::Postgres(options) => format!(
+            "slot {:?}, publication {:?} and the checkpoint of connector {name:?}",
+            options.slot, options.publication
+        ),
+        SourceConfig::Mysql(_) => format!("the checkpoint of connector {name:?}"),
+    };
     if stream {
         what = format!(
             "{what}, and stream {:?} with every event in it",

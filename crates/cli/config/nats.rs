@@ -28,6 +28,7 @@ pub(crate) fn read(nats: &mut Section<'_>, connector: &str) -> Option<NatsConfig
         ],
         Delivery::ExactlyOnce,
     );
+    let atomic_transactions = nats.flag("atomic_transactions", false);
     let tls = tls(nats);
     let auth = auth(nats);
     if let Err(error) = SubjectTemplate::parse(&subject, connector) {
@@ -57,6 +58,7 @@ pub(crate) fn read(nats: &mut Section<'_>, connector: &str) -> Option<NatsConfig
     }
     config.tls = tls;
     config.delivery = delivery;
+    config.atomic_transactions = atomic_transactions;
     config.replicas = usize::try_from(replicas).unwrap_or(1);
     Some(config)
 }

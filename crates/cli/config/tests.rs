@@ -6,7 +6,9 @@ use adit_sink_nats::{Auth, Delivery};
 use secrecy::ExposeSecret;
 
 use super::*;
-use adit_source_postgres::SnapshotMode;
+use adit_pipeline::SnapshotMode;
+use adit_source_mysql::{GtidMode, MysqlOptions};
+use adit_source_postgres::PostgresOptions;
 
 /// The least that a file may say.
 const LEAST: &str = "[[connector]]\nsource.url = \"postgres://adit@db/shop\"\n";
@@ -43,11 +45,61 @@ fn problems(text: &str) -> String {
         .join("\n")
 }
 
+fn postgres(connector: &Connector) -> &PostgresOptions {
+    match &connector.source {
+        SourceConfig::Postgres(options) => options,
+        SourceConfig::Mysql(_) => panic!("it is MySQL"),
+    }
+}
+
+fn mysql(connector: &Connector) -> &MysqlOptions {
+    match &connector.source {
+        SourceConfig::Mysql(options) => options,
+        SourceConfig::Postgres(_) => panic!("it is PostgreSQL"),
+    }
+}
+
+#[test]
+fn mysql_and_mariadb_have_a_section_of_their_own() {
+    let connector = one(r#"
+[[connector]]
+[connector.source]
+url = "mariadb://adit:${DB_PASSWORD}@db/Web-Shop"
+mysql = { server_id = 7, gtid = "off", heartbeat = "2s" }
+"#);
+    assert_eq!(connector.name, "web_shop");
+    let source = mysql(&connector);
+    assert_eq!((source.server_id, source.gtid), (7, GtidMode::Off));
+    assert_eq!(source.heartbeat, Duration::from_secs(2));
+    assert_eq!(source.connector().as_str(), "mariadb");
+    assert_eq!(source.snapshot.mode, SnapshotMode::Initial);
+
+    let connector = one("[[connector]]\nsource.url = \"mysql://adit@db.example\"\n");
+    assert_eq!(connector.name, "db_example_3306");
+    let source = mysql(&connector);
+    assert_eq!((source.server_id, source.gtid), (0, GtidMode::Auto));
+    assert_eq!(source.connector().as_str(), "mysql");
+}
+
+#[test]
+fn the_database_of_a_mysql_url_stands_for_all_tables() {
+    let tables = |url: &str, more: &str| {
+        let connector = one(&format!("[[connector]]\nsource.url = {url:?}\n{more}\n"));
+        mysql(&connector).tables.globs()
+    };
+    let url = "mysql://adit@db/shop";
+    assert_eq!(tables(url, ""), ["shop.*"]);
+    let without = "source.tables = [\"!shop.audit\"]";
+    assert_eq!(tables(url, without), ["shop.*", "!shop.audit"]);
+    assert_eq!(tables(url, "source.tables = [\"eu.*\"]"), ["eu.*"]);
+    assert!(tables("mysql://adit@db", "").is_empty());
+}
+
 #[test]
 fn every_key_has_a_default_but_the_url_of_the_source() {
     let connector = one(LEAST);
     assert_eq!(connector.name, "shop");
-    let source = &connector.source;
+    let source = postgres(&connector);
     assert_eq!(source.name, "shop");
     assert_eq!(
         (source.slot.as_str(), source.publication.as_str()),
@@ -67,6 +119,7 @@ fn every_key_has_a_default_but_the_url_of_the_source() {
     assert_eq!((nats.stream.as_str(), nats.replicas), ("CDC_SHOP", 1));
     assert_eq!(nats.subject, "cdc.{connector}.{schema}.{table}");
     assert_eq!(nats.delivery, Delivery::ExactlyOnce);
+    assert!(!nats.atomic_transactions);
     assert!(matches!(nats.auth, Auth::None));
     assert_eq!(connector.confirm_lag, Duration::ZERO);
     assert_eq!(connector.values, ValueOptions::default());
@@ -99,6 +152,7 @@ stream = "ORDERS"
 replicas = 3
 subject = "x.{table}"
 delivery = "at-least-once"
+atomic_transactions = true
 confirm_lag = "2m"
 tls.ca = "/ca.pem"
 tls.cert = "/cert.pem"
@@ -110,7 +164,7 @@ integers = "string"
 decimals = "number"
 bytes = "hex"
 "#);
-    let source = &connector.source;
+    let source = postgres(&connector);
     assert_eq!(source.connect.targets()[0].to_string(), "db.example:5433");
     assert_eq!(source.connect.password().unwrap().expose_secret(), "s3cr3t");
     assert_eq!(
@@ -131,6 +185,7 @@ bytes = "hex"
         (2, "ORDERS", 3)
     );
     assert_eq!(nats.delivery, Delivery::AtLeastOnce);
+    assert!(nats.atomic_transactions);
     assert!(nats.tls.first && nats.tls.ca_file.is_some() && nats.tls.key_file.is_some());
     let Auth::UserPassword { user, password } = &nats.auth else {
         panic!("no user")
@@ -196,8 +251,12 @@ fn each_wrong_value_is_answered_with_how_to_write_it() {
             "connector.source: this is of type integer, it must be a table: write [connector.source]",
         ),
         (
-            "source.url = \"mysql://adit@db/shop\"",
-            "connector.source.url: the source url does not start with postgres://",
+            "source.url = \"oracle://adit@db/shop\"",
+            "connector.source.url: it does not start with postgres://, mysql:// or mariadb://",
+        ),
+        (
+            "source.mysql.server_id = 7",
+            "connector.source.mysql: the url is not one of mysql or mariadb",
         ),
         (
             "source.password_file = \"/no/such/file\"",
@@ -240,10 +299,6 @@ fn each_wrong_value_is_answered_with_how_to_write_it() {
             "connector.source.columns: unknown key",
         ),
         (
-            "source.mysql.gtid = \"on\"",
-            "connector.source.mysql: unknown key",
-        ),
-        (
             "snapshot.mode = \"allways\"",
             "connector.snapshot.mode: \"allways\" is not one of",
         ),
@@ -276,8 +331,8 @@ fn each_wrong_value_is_answered_with_how_to_write_it() {
             "connector.nats.user: a password is given, but no user",
         ),
         (
-            "nats.atomic_transactions = true",
-            "connector.nats.atomic_transactions: unknown key",
+            "nats.atomic_batches = true",
+            "connector.nats.atomic_batches: unknown key",
         ),
         (
             "nats.credsfile = \"x\"",
@@ -351,7 +406,11 @@ fn passwords_are_read_from_the_first_line_of_files() {
         "{LEAST}source.password_file = \"{file}\"\nnats.token_file = \"{file}\"\n"
     ));
     assert_eq!(
-        connector.source.connect.password().unwrap().expose_secret(),
+        postgres(&connector)
+            .connect
+            .password()
+            .unwrap()
+            .expose_secret(),
         "s3cr3t"
     );
     let Auth::Token(token) = connector.nats.auth else {
@@ -429,7 +488,11 @@ fn options_are_checked_by_the_same_rules_and_called_by_their_names() {
         ("x", "CDC_X")
     );
     assert_eq!(
-        connector.source.connect.password().unwrap().expose_secret(),
+        postgres(&connector)
+            .connect
+            .password()
+            .unwrap()
+            .expose_secret(),
         "a$${b}"
     );
 
@@ -443,7 +506,7 @@ fn options_are_checked_by_the_same_rules_and_called_by_their_names() {
     let text = Config::from_flags(&flags).unwrap_err().to_string();
     assert!(text.starts_with("the options cannot be used\n"), "{text}");
     for expected in [
-        "--source: the source url does not start",
+        "--source: it does not start with",
         "--name: \"X\" is not a name",
         "--tables: ",
     ] {

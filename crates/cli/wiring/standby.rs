@@ -15,9 +15,10 @@ use tracing::{info, warn};
 use crate::config::Connector;
 
 /// How often a process that stands by asks whether it is its turn.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-/// Whoever holds the lease matters for one decision only, which is not put off for long.
-const ASK_MAX: Duration = Duration::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// Whoever holds the lease matters for one decision only, which is put off for no longer than servers that were cut off need
+/// to agree on a leader.
+const ASK_MAX: Duration = Duration::from_secs(10);
 /// A lease that cannot be given back ends by itself, so nobody waits long for that.
 const RELEASE_MAX: Duration = Duration::from_secs(1);
 
@@ -126,22 +127,24 @@ impl Turn {
         self.lease.is_none()
     }
 
-    /// Asks whether somebody else has the lease, as after a process was stopped for a while.
+    /// Asks whether somebody else has the lease, as after a process was stopped for a while, or cut off.
     pub(crate) async fn is_taken(
         &mut self,
         connector: &Connector,
         nats: &Nats,
         holder: &Holder,
+        stop: &CancellationToken,
     ) -> bool {
         let (name, replicas) = (&connector.name, connector.nats.replicas);
-        let ask = Lease::acquire(nats, name, holder.instance(), replicas);
-        match timeout(ASK_MAX, ask).await {
-            Ok(Ok(Acquired::HeldBy(_))) => true,
-            Ok(Ok(Acquired::Ours(lease))) => {
+        let ask = async || Lease::acquire(nats, name, holder.instance(), replicas).await;
+        let asked = retry(name, "asking who has the lease", stop, ask);
+        match timeout(ASK_MAX, asked).await {
+            Ok(Ok(Some(Acquired::HeldBy(_)))) => true,
+            Ok(Ok(Some(Acquired::Ours(lease)))) => {
                 self.lease = Some(lease);
                 false
             }
-            Ok(Err(_)) | Err(_) => false,
+            Ok(Ok(None) | Err(_)) | Err(_) => false,
         }
     }
 

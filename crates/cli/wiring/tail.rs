@@ -3,8 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use adit_pipeline::{Backoff, Classify, Disposition, RunOptions, chain};
-use adit_source_postgres::{PostgresSource, SnapshotMode};
+use adit_pipeline::{
+    Backoff, Classify, Disposition, RunError, RunOptions, SnapshotMode, Source, chain,
+};
+use adit_source_mysql::MysqlSource;
+use adit_source_postgres::{PostgresOptions, PostgresSource};
 use anyhow::Context;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -12,16 +15,14 @@ use tracing::{debug, warn};
 
 use super::meta;
 use super::standby::random;
-use crate::config::Connector;
+use crate::config::{Connector, SourceConfig};
 use crate::stdout::{Memory, Stdout, StdoutError, wait_until_unread};
 
 /// With the stop before it this stays within the ten seconds that a supervisor gives.
 const CLEAN_MAX: Duration = Duration::from_secs(3);
 
-/// Prints the events of a connector's source until `stop`, or until nobody reads them.
-///
-/// The slot is temporary: the server drops it with the connection. The publication is created
-/// under a name of its own and dropped at the end, unless `keep_publication`.
+/// Prints the events of a connector's source until `stop`, or until nobody reads them. Nothing is left on
+/// the server.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -31,44 +32,26 @@ pub(crate) async fn tail(
     keep_publication: bool,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let unique = format!("adit_tail_{:016x}", random());
-    let source = &mut connector.source;
-    source.slot.clone_from(&unique);
-    source.temporary_slot = true;
-    source.snapshot.mode = if snapshot {
+    connector.source.snapshot_mut().mode = if snapshot {
         SnapshotMode::Initial
     } else {
         SnapshotMode::Never
-    };
-    source.manage_publication = !keep_publication;
-    if !keep_publication {
-        source.publication.clone_from(&unique);
-    }
-    let options = RunOptions {
-        name: connector.name.clone(),
-        confirm_lag: Duration::ZERO,
-        accept_truncated: false,
     };
     let unread = stop.clone();
     tokio::task::spawn_blocking(move || match wait_until_unread() {
         Ok(()) => unread.cancel(),
         Err(error) => debug!(%error, "standard output is not watched"),
     });
-    let sink = Stdout::new(&meta(&connector), connector.values);
-    let source = PostgresSource::new(connector.source.clone());
-    let run = adit_pipeline::run(source, sink, Memory::default(), options, stop.clone());
-    let result = Box::pin(run).await;
-    if !keep_publication
-        && let Some(why) = clean(&connector).await
-        // A database that did not let us in has nothing to be cleaned.
-        && !result.as_ref().is_err_and(|error| chain(error).ends_with(&why))
-    {
-        let publication = &connector.source.publication;
-        warn!(
-            error = why,
-            "a publication may be left behind: drop publication if exists {publication}"
-        );
-    }
+    let result = match connector.source.clone() {
+        SourceConfig::Postgres(options) => {
+            Box::pin(postgres(&connector, options, keep_publication, stop)).await
+        }
+        SourceConfig::Mysql(mut options) => {
+            options.leave_nothing = true;
+            options.from_now = !snapshot;
+            Box::pin(print(&connector, MysqlSource::new(options, None), stop)).await
+        }
+    };
     match result {
         Err(error) if reader_gone(&error) => Ok(()),
         Err(error) => {
@@ -78,12 +61,56 @@ pub(crate) async fn tail(
     }
 }
 
+/// The slot is temporary: the server drops it with the connection. The publication is created under a
+/// name of its own and dropped at the end, unless `keep_publication`.
+async fn postgres(
+    connector: &Connector,
+    mut options: PostgresOptions,
+    keep_publication: bool,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let unique = format!("adit_tail_{:016x}", random());
+    options.slot.clone_from(&unique);
+    options.temporary_slot = true;
+    options.manage_publication = !keep_publication;
+    if !keep_publication {
+        options.publication = unique;
+    }
+    let result = print(connector, PostgresSource::new(options.clone()), stop).await;
+    if !keep_publication
+        && let Some(why) = clean(&options).await
+        // A database that did not let us in has nothing to be cleaned.
+        && !result.as_ref().is_err_and(|error| chain(error).ends_with(&why))
+    {
+        let publication = &options.publication;
+        warn!(
+            error = why,
+            "a publication may be left behind: drop publication if exists {publication}"
+        );
+    }
+    result
+}
+
+async fn print(
+    connector: &Connector,
+    source: impl Source,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let options = RunOptions {
+        name: connector.name.clone(),
+        confirm_lag: Duration::ZERO,
+        accept_truncated: false,
+    };
+    let sink = Stdout::new(&meta(connector), connector.values);
+    adit_pipeline::run(source, sink, Memory::default(), options, stop.clone()).await
+}
+
 /// Removes the publication; says why, if that was not possible.
-async fn clean(connector: &Connector) -> Option<String> {
+async fn clean(options: &PostgresOptions) -> Option<String> {
     let mut why = "the server did not answer in time".to_owned();
     let removal = async {
         let mut backoff = Backoff::new();
-        while let Err(error) = adit_source_postgres::remove(&connector.source).await {
+        while let Err(error) = adit_source_postgres::remove(options).await {
             why = chain(&error);
             // The server takes a moment to notice that the connection with the slot is gone.
             match error.disposition() {

@@ -25,6 +25,13 @@ impl DecodeError {
             field,
         }
     }
+
+    /// The same about bytes that begin `by` later in a larger input.
+    #[must_use]
+    pub const fn shifted(mut self, by: usize) -> Self {
+        self.offset += by;
+        self
+    }
 }
 
 /// What can be wrong with bytes.

@@ -4,8 +4,8 @@ use crate::{DecodeError, DecodeErrorKind};
 
 /// A cursor over borrowed bytes that checks every read.
 ///
-/// Each read takes the `field` being read, for the error. A failed read consumes nothing. All
-/// integers are big-endian, the network's order.
+/// Each read takes the `field` being read, for the error. A failed read consumes nothing. Integers
+/// are big-endian, the network's order, unless the method says `le`: MySQL's are little-endian.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -81,6 +81,86 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn i64(&mut self, field: &'static str) -> Result<i64, DecodeError> {
         self.array(field).map(i64::from_be_bytes)
+    }
+
+    /// An unsigned 16-bit integer, little-endian.
+    #[inline]
+    pub fn u16_le(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        self.array(field).map(u16::from_le_bytes)
+    }
+
+    /// An unsigned 24-bit integer, little-endian.
+    #[inline]
+    pub fn u24_le(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        let [a, b, c] = self.array(field)?;
+        Ok(u32::from_le_bytes([a, b, c, 0]))
+    }
+
+    /// An unsigned 32-bit integer, little-endian.
+    #[inline]
+    pub fn u32_le(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        self.array(field).map(u32::from_le_bytes)
+    }
+
+    /// An unsigned 48-bit integer, little-endian.
+    #[inline]
+    pub fn u48_le(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        let [a, b, c, d, e, f] = self.array(field)?;
+        Ok(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    }
+
+    /// An unsigned 56-bit integer, little-endian.
+    #[inline]
+    pub fn u56_le(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        let [a, b, c, d, e, f, g] = self.array(field)?;
+        Ok(u64::from_le_bytes([a, b, c, d, e, f, g, 0]))
+    }
+
+    /// An unsigned 64-bit integer, little-endian.
+    #[inline]
+    pub fn u64_le(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        self.array(field).map(u64::from_le_bytes)
+    }
+
+    /// A length-encoded integer of the MySQL protocol: one byte up to 250, else `0xfc`, `0xfd` or
+    /// `0xfe` and 2, 3 or 8 bytes. `0xfb`, which means NULL in a row, is not one.
+    #[inline]
+    pub fn lenenc(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        let before = self.clone();
+        let read = match self.u8(field)? {
+            small @ 0..=0xfa => Ok(u64::from(small)),
+            0xfc => self.u16_le(field).map(u64::from),
+            0xfd => self.u24_le(field).map(u64::from),
+            0xfe => self.u64_le(field),
+            tag => Err(before.error(DecodeErrorKind::UnknownTag { tag }, field)),
+        };
+        if read.is_err() {
+            *self = before;
+        }
+        read
+    }
+
+    /// A length-encoded integer that counts something in memory, at most `max`.
+    #[inline]
+    pub fn lenenc_size(&mut self, max: usize, field: &'static str) -> Result<usize, DecodeError> {
+        let before = self.clone();
+        let value = usize::try_from(self.lenenc(field)?).unwrap_or(usize::MAX);
+        if value > max {
+            let error = before.error(DecodeErrorKind::AboveLimit { value, max }, field);
+            *self = before;
+            return Err(error);
+        }
+        Ok(value)
+    }
+
+    /// UTF-8 text of `n` bytes.
+    pub fn str(&mut self, n: usize, field: &'static str) -> Result<&'a str, DecodeError> {
+        let before = self.clone();
+        let bytes = self.bytes(n, field)?;
+        str::from_utf8(bytes).map_err(|_| {
+            *self = before;
+            self.error(DecodeErrorKind::NotUtf8, field)
+        })
     }
 
     /// The next `N` bytes, by value.
@@ -181,6 +261,29 @@ mod tests {
         assert_eq!(reader.i64("t"), Ok(-1));
         assert_eq!(reader.u64("t"), Ok(u64::MAX));
         assert_eq!(reader.left(), 4);
+    }
+
+    #[test]
+    fn integers_of_mysql_are_little_endian() {
+        let mut reader = Reader::new(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(reader.clone().u16_le("t"), Ok(0x0201));
+        assert_eq!(reader.clone().u24_le("t"), Ok(0x03_0201));
+        assert_eq!(reader.clone().u32_le("t"), Ok(0x0403_0201));
+        assert_eq!(reader.clone().u48_le("t"), Ok(0x0605_0403_0201));
+        assert_eq!(reader.clone().u56_le("t"), Ok(0x07_0605_0403_0201));
+        assert_eq!(reader.u64_le("t"), Ok(0x0807_0605_0403_0201));
+
+        let mut reader = Reader::new(&[250, 0xfc, 1, 2, 0xfd, 1, 2, 3, 0xfb, 0xfe, 1]);
+        assert_eq!(reader.lenenc("t"), Ok(250));
+        assert_eq!(reader.lenenc("t"), Ok(0x0201));
+        assert_eq!(reader.lenenc("t"), Ok(0x03_0201));
+        let error = reader.lenenc("t.n").unwrap_err().to_string();
+        assert_eq!(error, "t.n: unknown tag 0xfb (offset 8)");
+        reader.u8("t").unwrap();
+        assert!(reader.lenenc("t").is_err());
+        assert_eq!(reader.left(), 2);
+        assert_eq!(Reader::new(b"\x05").lenenc_size(5, "t"), Ok(5));
+        assert!(Reader::new(b"\x06").lenenc_size(5, "t").is_err());
     }
 
     #[test]

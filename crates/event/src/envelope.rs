@@ -66,6 +66,18 @@ pub struct Encoder {
     commit_time: (Timestamp, [u8; 27]),
 }
 
+/// The `tx.id` in an event that [`Encoder::write`] wrote; none if it is not part of a transaction.
+#[must_use]
+pub fn transaction_id(body: &[u8]) -> Option<&str> {
+    // Behind it come names only, in which quotes are escaped: the last one is the envelope's own.
+    const HEAD: &str = ",\"tx\":{\"id\":\"";
+    let body = str::from_utf8(body).ok()?;
+    let (_, rest) = body.rsplit_once(HEAD)?;
+    let (id, _) = rest.split_once('"')?;
+    // No database's own name for a transaction needs to be escaped.
+    (!id.contains('\\')).then_some(id)
+}
+
 /// The constant text of one relation.
 #[derive(Debug)]
 struct Prepared {

@@ -25,7 +25,7 @@ mod time;
 mod value;
 
 pub use change::{Before, Change, Event, EventKind, Op, Transaction};
-pub use envelope::{EncodeError, Encoder};
+pub use envelope::{EncodeError, Encoder, transaction_id};
 pub use position::{Position, PositionError, PositionSpace};
 pub use relation::{Column, Relation};
 pub use row::{Cell, Cells, Row, RowBuilder};

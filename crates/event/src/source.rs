@@ -5,6 +5,10 @@
 pub enum Connector {
     /// PostgreSQL, by logical replication.
     Postgres,
+    /// MySQL, by its binary log.
+    Mysql,
+    /// MariaDB, by its binary log.
+    Mariadb,
 }
 
 impl Connector {
@@ -13,6 +17,8 @@ impl Connector {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
         }
     }
 }

@@ -11,7 +11,7 @@ impl Timestamp {
     /// RFC 3339 in UTC with microseconds. Years outside 0 to 9999 do not occur on a server's clock
     /// and come out as the nearest year that has four digits.
     #[must_use]
-    pub(crate) fn rfc3339(self) -> [u8; RFC3339_LEN] {
+    pub fn rfc3339(self) -> [u8; RFC3339_LEN] {
         const DAY_US: i64 = 86_400_000_000;
         let (year, month, day) = civil(self.0.div_euclid(DAY_US));
         let in_day = self.0.rem_euclid(DAY_US);

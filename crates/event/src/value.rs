@@ -199,6 +199,20 @@ impl<'a> ValueWriter<'a> {
         self.out.push(b'"');
     }
 
+    /// Any text that comes in parts: `parts` is given what takes them.
+    ///
+    /// # Errors
+    /// Those of `parts`.
+    pub fn text_in_parts<E>(
+        &mut self,
+        parts: impl FnOnce(&mut dyn FnMut(&str)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.out.push(b'"');
+        parts(&mut |part| escape(part, self.out))?;
+        self.out.push(b'"');
+        Ok(())
+    }
+
     /// Bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.out.push(b'"');
@@ -388,6 +402,14 @@ mod tests {
             .collect();
         let ours = written(ValueOptions::default(), |w| w.text(&all));
         assert_eq!(ours, serde_json::to_string(&all).unwrap());
+        let in_parts = written(ValueOptions::default(), |w| {
+            let parts = |take: &mut dyn FnMut(&str)| {
+                all.split_inclusive('"').for_each(take);
+                Ok::<(), ()>(())
+            };
+            w.text_in_parts(parts).unwrap();
+        });
+        assert_eq!(in_parts, ours);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use adit_event::{
 };
 
 use crate::checkpoint::{Checkpoint, SchemaKey};
+use crate::planted::{Bug, is_planted};
 use crate::recovery::StartPoint;
 use crate::sink::{Message, Tail};
 use crate::source::{Item, Stored};
@@ -126,13 +127,22 @@ enum Ready {
     Mark(Mark),
 }
 
-/// A change that waits for the next one, and the shapes that came after it.
+/// A change that waits for the next one, and the shapes and marks that came after it.
 #[derive(Debug)]
 struct Held {
     change: Change,
     position: Position,
     read_time: Timestamp,
-    shapes: Vec<Ready>,
+    behind: Vec<Ready>,
+}
+
+/// A transaction of which an event has a number.
+#[derive(Debug)]
+enum Issued {
+    /// In an earlier run.
+    Named(Box<str>),
+    /// In this one.
+    Here(Arc<Transaction>),
 }
 
 /// The state machine of one connector.
@@ -147,13 +157,21 @@ pub struct Core {
     /// Whether the source has passed `last` since it started; from then on positions must rise.
     caught_up: bool,
     transaction: Option<Arc<Transaction>>,
+    /// The name of the transaction of the last event that has a number.
+    issued: Option<Issued>,
     held: Option<Held>,
     ready: VecDeque<Ready>,
     announced: HashMap<SchemaKey, u64>,
+    /// Shapes that came with changes which are published already, and of which it is not known that they are announced: due
+    /// before the table's next change.
+    owed: HashMap<SchemaKey, Arc<Relation>>,
     /// Published shapes that wait to be kept, each until its message is stored.
     shapes: VecDeque<Outgoing>,
     durable: Option<Stored>,
     checkpointed: Option<Stored>,
+    /// Notes of the source that have to be in a checkpoint before the next event gets its number: what is
+    /// behind them in the stream is never found together with older ones.
+    notes: Option<Box<str>>,
 }
 
 impl Core {
@@ -167,35 +185,57 @@ impl Core {
             last: start.last,
             caught_up: false,
             transaction: None,
+            issued: start.transaction.map(Issued::Named),
             held: None,
             ready: VecDeque::new(),
             announced,
+            owed: HashMap::new(),
             shapes: VecDeque::new(),
             durable: start.stored.clone(),
             checkpointed: start.stored,
+            notes: None,
         }
     }
 
-    /// Where the source goes on when it is started now.
+    /// Where the source goes on when it is started now: behind everything that has a number, as far as it was said; and the last
+    /// event that has one, with its transaction. From an earlier place, what is durable would go back.
     #[must_use]
-    pub fn source_start(&self) -> (Option<Stored>, Option<Position>) {
-        (self.durable.clone(), self.window.issued_position())
+    pub fn source_start(&self) -> (Option<Stored>, Option<Position>, Option<Box<str>>) {
+        let transaction = self.issued.as_ref().map(|issued| match issued {
+            Issued::Named(name) => name.clone(),
+            Issued::Here(transaction) => transaction.id.as_str().into(),
+        });
+        let position = self.window.issued_position();
+        let durable = self.durable.clone();
+        let stored = match self.window.pending() {
+            Some(Mark { resume, state }) => {
+                let state = state.or_else(|| Some(durable?.state));
+                Some(Stored {
+                    resume,
+                    state: state.unwrap_or_default(),
+                })
+            }
+            None => durable,
+        };
+        (stored, position, transaction)
     }
 
     /// The source is started again: it sends everything from [`Core::source_start`] on once more.
     pub fn source_restarts(&mut self) {
         // What has no number yet comes again, and so do the marks behind it.
-        let held = self.held.take().into_iter().flat_map(|held| held.shapes);
+        let held = self.held.take().into_iter().flat_map(|held| held.behind);
         for ready in self.ready.drain(..).chain(held) {
             if let Ready::Event {
                 body: Body::Schema { relation, .. },
                 ..
             } = ready
+                && !is_planted(Bug::AnnouncementsKept)
             {
                 self.announced.remove(&key_of(&relation));
             }
         }
         self.transaction = None;
+        self.owed.clear();
         self.last = self.window.issued_position();
         self.caught_up = false;
     }
@@ -227,17 +267,19 @@ impl Core {
                 let transaction =
                     transaction.ok_or(out_of_place("a commit", "outside a transaction"))?;
                 self.release(&transaction, true);
-                self.ready.push_back(Ready::Mark(Mark {
+                let mark = resume.map(|resume| Mark {
                     resume,
                     state: None,
-                }));
+                });
+                self.ready.extend(mark.map(Ready::Mark));
                 Ok(())
             }
             Item::Progress { resume, state } => {
-                if self.transaction.is_some() {
+                let transaction = self.transaction.as_ref();
+                if transaction.is_some_and(|transaction| !transaction.snapshot) {
                     return Err(out_of_place("progress", "inside a transaction"));
                 }
-                self.ready.push_back(Ready::Mark(Mark { resume, state }));
+                self.behind(Ready::Mark(Mark { resume, state }));
                 Ok(())
             }
         }
@@ -249,13 +291,19 @@ impl Core {
             .clone()
             .ok_or(out_of_place("a change", "outside a transaction"))?;
         let position = transaction.positions.event(change.ordinal)?;
+        if !self.owed.is_empty()
+            && self.last.is_none_or(|last| last < position)
+            && let Some(relation) = self.owed.remove(&key_of(&change.relation))
+        {
+            self.shape(relation, change.ordinal, false, read_time)?;
+        }
         if self.is_new(position)? {
             self.release(&transaction, false);
             self.held = Some(Held {
                 change,
                 position,
                 read_time,
-                shapes: Vec::new(),
+                behind: Vec::new(),
             });
         }
         Ok(())
@@ -273,34 +321,43 @@ impl Core {
             .as_ref()
             .ok_or(out_of_place("a schema", "outside a transaction"))?;
         let positions = transaction.positions;
-        let known = self
-            .announced
-            .insert(key_of(&relation), relation.fingerprint());
-        if known == Some(relation.fingerprint()) && !resnapshot {
+        let key = key_of(&relation);
+        if self.announced.get(&key) == Some(&relation.fingerprint()) && !resnapshot {
+            self.owed.remove(&key);
             return Ok(());
         }
         let position = positions.schema(ordinal, self.last.as_ref())?;
         if !self.is_new(position)? {
+            self.owed.insert(key, relation);
             return Ok(());
         }
-        let ready = Ready::Event {
+        self.owed.remove(&key);
+        self.announced.insert(key, relation.fingerprint());
+        self.behind(Ready::Event {
             position,
             read_time,
             body: Body::Schema {
                 relation,
                 resnapshot,
             },
-        };
+        });
+        Ok(())
+    }
+
+    /// Adds what is due behind everything received so far.
+    fn behind(&mut self, ready: Ready) {
         match &mut self.held {
-            Some(held) => held.shapes.push(ready),
+            Some(held) => held.behind.push(ready),
             None => self.ready.push_back(ready),
         }
-        Ok(())
     }
 
     /// Whether an event is still to be published.
     fn is_new(&mut self, position: Position) -> Result<bool, CoreError> {
-        let Some(before) = self.last.filter(|last| position <= *last) else {
+        let was_published = |last: &Position| {
+            position < *last || position == *last && !is_planted(Bug::TailPublishedAgain)
+        };
+        let Some(before) = self.last.filter(was_published) else {
             self.caught_up = true;
             self.last = Some(position);
             return Ok(true);
@@ -317,7 +374,7 @@ impl Core {
             change,
             position,
             read_time,
-            shapes,
+            behind,
         }) = self.held.take()
         {
             let body = Body::Change {
@@ -330,21 +387,42 @@ impl Core {
                 read_time,
                 body,
             });
-            self.ready.extend(shapes);
+            self.ready.extend(behind);
         }
+    }
+
+    /// Whether nothing is due before the next checkpoint is stored; until then no item is to be received.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.notes.is_some()
     }
 
     /// The next message to hand to the sink.
     pub fn poll(&mut self) -> Option<Outgoing> {
         loop {
+            if self.waits() {
+                return None;
+            }
             match self.ready.pop_front()? {
-                Ready::Mark(mark) => self.window.mark(mark),
+                Ready::Mark(mark) => {
+                    let stored = self.checkpointed.as_ref().map(|stored| &stored.state);
+                    if mark.state.is_some()
+                        && mark.state.as_ref() != stored
+                        && !is_planted(Bug::NotesNotAwaited)
+                    {
+                        self.notes.clone_from(&mark.state);
+                    }
+                    self.window.mark(mark);
+                }
                 Ready::Event {
                     position,
                     read_time,
                     body,
                 } => {
                     let seq = self.window.issue(position);
+                    if let Body::Change { transaction, .. } = &body {
+                        self.issued = Some(Issued::Here(Arc::clone(transaction)));
+                    }
                     let n = seq.wrapping_add(self.n_offset);
                     return Some(Outgoing {
                         seq,
@@ -455,6 +533,9 @@ impl Core {
             resume: checkpoint.resume.as_str().into(),
             state: checkpoint.state.as_str().into(),
         });
+        if self.notes.as_deref() == Some(&checkpoint.state) {
+            self.notes = None;
+        }
     }
 
     /// A published shape whose message is stored, to be kept for the next start.

@@ -18,11 +18,17 @@ mod assembler;
 mod checkpoint;
 mod core;
 mod error;
+mod planted;
 mod preflight;
 mod recovery;
 mod run;
+mod shapes;
+#[cfg(test)]
+mod simulation;
 mod sink;
+mod snapshot;
 mod source;
+mod tables;
 mod window;
 
 pub use assembler::{Assembler, SpillError, Staged};
@@ -32,6 +38,9 @@ pub use error::{Backoff, Classify, Disposition, RunError, chain};
 pub use preflight::{Finding, Verdict};
 pub use recovery::{Refusal, StartPoint, start_point};
 pub use run::{RunOptions, retry, run};
+pub use shapes::{KeptShape, ShapeAnswer, ShapeStore, ShapeStoreError};
 pub use sink::{Message, Sink, Tail, TailMessage};
+pub use snapshot::{Pace, SnapshotMode, SnapshotOptions};
 pub use source::{Batch, Closed, Item, Outlet, Source, SourceContext, Stored};
+pub use tables::{TableFilter, TableFilterError};
 pub use window::{Mark, Window, WindowError};

@@ -18,6 +18,8 @@ pub struct StartPoint {
     pub n: u64,
     /// The position of that message, none before the first.
     pub last: Option<Position>,
+    /// The transaction of that message, or of the last one before it that has one.
+    pub transaction: Option<Box<str>>,
     /// Where the source goes on; none: it has to find the place itself, by `last` and by what the
     /// database still offers.
     pub stored: Option<Stored>,
@@ -103,6 +105,7 @@ pub fn start_point(
             seq: 0,
             n: 0,
             last: None,
+            transaction: None,
             stored,
             regressed: false,
         });
@@ -116,6 +119,7 @@ pub fn start_point(
                 seq: tail.seq,
                 n,
                 last: Some(position),
+                transaction: message.transaction.clone(),
                 stored,
                 regressed,
             };
@@ -154,6 +158,7 @@ pub fn start_point(
                 seq: tail.seq,
                 n,
                 last,
+                transaction: None,
                 stored,
                 regressed: false,
             })
@@ -175,6 +180,7 @@ mod tests {
             seq,
             position: text.map(position),
             n: text.map(|_| seq + 1000),
+            transaction: text.map(|text| format!("tx {text}").into()),
         });
         Tail {
             seq,
@@ -211,6 +217,7 @@ mod tests {
                 seq: 0,
                 n: 0,
                 last: None,
+                transaction: None,
                 stored: None,
                 regressed: false
             }
@@ -229,6 +236,7 @@ mod tests {
             (start.seq, start.n, start.last),
             (7, 1007, Some(position("b")))
         );
+        assert_eq!(start.transaction.as_deref(), Some("tx b"));
         assert_eq!(start.stored, stored());
     }
 

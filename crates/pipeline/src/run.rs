@@ -20,7 +20,7 @@ use adit_event::Timestamp;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 
@@ -83,6 +83,8 @@ pub async fn run<S: Source, K: Sink, C: CheckpointStore>(
         read_time: Timestamp::default(),
         reading: Reading::Waiting(Instant::now()),
         source_backoff: Backoff::new(),
+        sink_backoff: Backoff::new(),
+        in_vain: false,
         storing: None,
         store_backoff: Backoff::new(),
         store_after: Instant::now(),
@@ -167,7 +169,7 @@ pub async fn retry<T, E: Classify>(
                     );
                     tokio::select! {
                         () = stop.cancelled() => return Ok(None),
-                        () = tokio::time::sleep(pause) => {}
+                        () = sleep(pause) => {}
                     }
                 }
             },
@@ -210,6 +212,9 @@ struct Driver<S: Source, K, C: CheckpointStore> {
     read_time: Timestamp,
     reading: Reading<S::Error>,
     source_backoff: Backoff,
+    sink_backoff: Backoff,
+    /// Whether nothing was stored since the sink failed last.
+    in_vain: bool,
     storing: Option<Storing<C::Error>>,
     store_backoff: Backoff,
     /// No write to the store before this.
@@ -237,7 +242,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
         loop {
             self.publish()?;
             self.write_state(false);
-            let hungry = self.batch.is_empty() && self.sink.has_room();
+            let hungry = self.batch.is_empty() && self.sink.has_room() && !self.core.waits();
             let input = tokio::select! {
                 () = self.stop.cancelled() => Input::Stop,
                 stored = self.sink.next() => Input::Stored(stored),
@@ -258,7 +263,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
                     }
                 }
                 Input::Stored(Ok(through)) => {
-                    self.core.stored(through).map_err(halted)?;
+                    self.stored(through)?;
                     self.source_backoff.reset();
                 }
                 Input::Stored(Err(error)) => self.recover(error).await?,
@@ -284,7 +289,9 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
                 if outgoing.schema().is_some() {
                     self.core.published_shape(outgoing);
                 }
-            } else if let Some(item) = self.batch.pop_front() {
+            } else if !self.core.waits()
+                && let Some(item) = self.batch.pop_front()
+            {
                 self.core.receive(item, self.read_time).map_err(halted)?;
             } else {
                 break;
@@ -296,12 +303,13 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
     fn start_source(&mut self) -> Result<(), RunError> {
         let (out, batches) = Outlet::channel();
         let stop = CancellationToken::new();
-        let (stored, last) = self.core.source_start();
+        let (stored, last, last_transaction) = self.core.source_start();
         let confirmed = self.confirm.subscribe();
         let source = Arc::clone(&self.source);
         let cx = SourceContext {
             stored,
             last,
+            last_transaction,
             out,
             confirmed,
             stop: stop.clone(),
@@ -309,7 +317,12 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
         // A thread of its own: decoding goes on beside encoding and publishing, and a source may pause its
         // thread to gather what comes.
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| RunError::new("starting the source", error))?;
+        let runtime = runtime.map_err(|error| {
+            RunError::new(
+                "starting the source (are there enough file descriptors, ulimit -n?)",
+                error,
+            )
+        })?;
         let abandoned = CancellationToken::new();
         let abandon = abandoned.clone().drop_guard();
         let task = tokio::task::spawn_blocking(move || {
@@ -362,24 +375,45 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
         }
     }
 
-    /// The sink failed: connect again, see what is stored, send the rest again.
+    fn stored(&mut self, through: u64) -> Result<(), RunError> {
+        self.in_vain = false;
+        self.sink_backoff.reset();
+        self.core.stored(through).map_err(halted)
+    }
+
+    /// The sink failed: connect again, see what is stored, send the rest again. At once after work, and with growing pauses
+    /// while nothing is stored: a stream that is full may take connections and no message.
     async fn recover(&mut self, error: K::Error) -> Result<(), RunError> {
         if error.disposition() == Disposition::Halt {
             return Err(RunError::new("publishing", error));
         }
-        warn!(connector = %self.options.name, error = chain(&error), "publishing was interrupted");
+        let pause = match self.in_vain {
+            true => self.sink_backoff.pause(),
+            false => Duration::ZERO,
+        };
+        warn!(
+            connector = %self.options.name, error = chain(&error), retry_in_ms = milliseconds(pause),
+            "publishing was interrupted{}",
+            if self.in_vain { ", and nothing was stored since it was the last time; the broker's log may tell more" } else { "" }
+        );
         // During a clean stop the drain's own time limit ends this.
         let stop = if self.stop.is_cancelled() {
             &CancellationToken::new()
         } else {
             &self.stop
         };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = sleep(pause) => {}
+        }
         let Some(tail) = connect(&mut self.sink, &self.options, stop).await? else {
             return Ok(());
         };
+        let (_, before) = self.core.progress();
         self.core.recover(&tail).map_err(halted)?;
         self.sink.resume(tail.seq);
         let (issued, acked) = self.core.progress();
+        self.in_vain = acked == before;
         info!(connector = %self.options.name, stream_seq = acked, again = issued - acked, "publishing goes on");
         Ok(())
     }
@@ -491,7 +525,7 @@ impl<S: Source, K: Sink, C: CheckpointStore> Driver<S, K, C> {
             }
             tokio::select! {
                 stored = self.sink.next(), if issued != acked => match stored {
-                    Ok(through) => self.core.stored(through).map_err(halted)?,
+                    Ok(through) => self.stored(through)?,
                     Err(error) => self.recover(error).await?,
                 },
                 (write, result) = written(&mut self.storing) => self.state_written(write, result)?,

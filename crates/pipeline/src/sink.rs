@@ -36,6 +36,8 @@ pub struct TailMessage {
     pub position: Option<Position>,
     /// Its `Adit-N`; none if adit did not write it.
     pub n: Option<u64>,
+    /// The transaction that it is part of, or of the last event before it that is part of one.
+    pub transaction: Option<Box<str>>,
 }
 
 /// One stream that only we write to.

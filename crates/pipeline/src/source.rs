@@ -11,8 +11,8 @@ use crate::error::Classify;
 
 /// What a source hands over, in log order.
 ///
-/// A transaction is `Begin`, any number of `Change` and `Schema`, `Commit`. Between transactions
-/// there may be `Schema` and `Progress`.
+/// A transaction is `Begin`, any number of `Change` and `Schema`, `Commit`. Between transactions, and
+/// between the rows of a snapshot, there may be `Progress`.
 #[derive(Debug, Clone)]
 pub enum Item {
     /// A committed transaction (or a snapshot) starts. All its changes follow without others between.
@@ -21,8 +21,9 @@ pub enum Item {
     Change(Change),
     /// The transaction is complete.
     Commit {
-        /// From here the database is asked for the log once everything so far is stored.
-        resume: Box<str>,
+        /// From here the database is asked for the log once everything so far is stored. None: a later item
+        /// says it, soon, because it is work to say.
+        resume: Option<Box<str>>,
     },
     /// The shape of a table whose changes follow. Whether it is published, the pipeline decides.
     Schema {
@@ -37,7 +38,8 @@ pub enum Item {
     Progress {
         /// From here the database is asked for the log once everything so far is stored.
         resume: Box<str>,
-        /// What the source wants to find in the checkpoint from here on.
+        /// What the source wants to find in the checkpoint from here on. No event behind it is published
+        /// before it is there.
         state: Option<Box<str>>,
     },
 }
@@ -68,6 +70,9 @@ pub struct SourceContext {
     /// The last event that is published or about to be. Events up to it may be handed over again:
     /// the pipeline drops them.
     pub last: Option<Position>,
+    /// The transaction of that event, or of the last one before it that is part of one, as far as that is
+    /// known. On another server positions say nothing, and transactions are known by their names.
+    pub last_transaction: Option<Box<str>>,
     /// Where items go.
     pub out: Outlet,
     /// What may be confirmed to the database: the latest durable `resume`. It changes at any time,

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 
 use adit_event::Position;
 
+use crate::planted::{Bug, is_planted};
+
 /// Something that becomes true when every message issued before it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
@@ -134,6 +136,11 @@ impl Window {
                 issued: self.issued(),
             });
         }
+        let through = if is_planted(Bug::AckCountedTwice) && through == self.acked {
+            self.issued().min(through + 1)
+        } else {
+            through
+        };
         while self.acked < through {
             self.acked_position = self.in_flight.pop_front();
             self.acked += 1;
@@ -141,14 +148,23 @@ impl Window {
         Ok(())
     }
 
+    /// What will be true when everything issued so far is stored, if that is more than what is true already.
+    #[must_use]
+    pub fn pending(&self) -> Option<Mark> {
+        let (_, last) = self.marks.back()?;
+        let mut marks = self.marks.iter().rev();
+        Some(Mark {
+            resume: last.resume.clone(),
+            state: marks.find_map(|(_, mark)| mark.state.clone()),
+        })
+    }
+
     /// The marks that became true, merged into one; each is told once.
     pub fn durable(&mut self) -> Option<Mark> {
         let mut durable: Option<Mark> = None;
-        while self
-            .marks
-            .front()
-            .is_some_and(|(waits_for, _)| *waits_for <= self.acked)
-        {
+        while self.marks.front().is_some_and(|(waits_for, _)| {
+            *waits_for <= self.acked || is_planted(Bug::CheckpointAheadOfAck)
+        }) {
             let Some((_, mut mark)) = self.marks.pop_front() else {
                 break;
             };
@@ -178,7 +194,8 @@ impl Window {
                 .ok()
                 .and_then(|i| self.in_flight.get(i).copied()),
         };
-        if tail > self.issued() || expected != position {
+        let is_ours = expected == position || is_planted(Bug::FencingIgnored);
+        if tail > self.issued() || !is_ours {
             let text =
                 |p: Option<Position>| p.map_or_else(|| "nothing".to_owned(), |p| p.to_string());
             return Err(WindowError::Fenced {
@@ -186,6 +203,9 @@ impl Window {
                 found: text(position),
                 expected: text(expected),
             });
+        }
+        if is_planted(Bug::ResumedTooLate) {
+            return self.ack(self.issued().min(tail + 1));
         }
         self.ack(tail)
     }

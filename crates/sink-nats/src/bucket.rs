@@ -15,11 +15,17 @@ use crate::{
     stream::{decode, header, last_by_subject, nanos},
 };
 
-/// A bucket that exists.
+/// The revision that a key has to have to be changed.
+const EXPECTED_REVISION: &str = "Nats-Expected-Last-Subject-Sequence";
+
+/// A bucket. One that is deleted behind us holds nothing, and is made again when it is written to.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     nats: Nats,
     name: String,
+    replicas: usize,
+    /// Values older than this are forgotten, if it is not zero.
+    max_age: Duration,
 }
 
 /// What is known of a key.
@@ -56,27 +62,52 @@ impl Bucket {
         let bucket = Self {
             nats: nats.clone(),
             name: name.to_owned(),
+            replicas,
+            max_age,
         };
-        let stream = bucket.stream();
-        let doing = format!("opening bucket {name:?}");
-        match nats
+        if !bucket.exists().await? {
+            bucket.create().await?;
+        }
+        Ok(bucket)
+    }
+
+    /// The bucket if it exists; creates none.
+    pub(crate) async fn existing(nats: &Nats, name: &str) -> Result<Option<Self>, Error> {
+        let bucket = Self {
+            nats: nats.clone(),
+            name: name.to_owned(),
+            replicas: 1,
+            max_age: Duration::ZERO,
+        };
+        Ok(bucket.exists().await?.then_some(bucket))
+    }
+
+    async fn exists(&self) -> Result<bool, Error> {
+        let stream = self.stream();
+        let doing = format!("looking at bucket {:?}", self.name);
+        match self
+            .nats
             .api::<serde_json::Value>(&format!("STREAM.INFO.{stream}"), &json!({}), &doing)
             .await
         {
-            Ok(_) => return Ok(bucket),
-            Err(Failure::Api(error)) if error.err_code == code::STREAM_NOT_FOUND => {}
-            Err(failure) => return Err(failure.into_error(&doing, &stream)),
+            Ok(_) => Ok(true),
+            Err(Failure::Api(error)) if error.err_code == code::STREAM_NOT_FOUND => Ok(false),
+            Err(failure) => Err(failure.into_error(&doing, &stream)),
         }
+    }
+
+    async fn create(&self) -> Result<(), Error> {
+        let stream = self.stream();
         // No longer than the values live, or the server refuses it.
-        let duplicate_window = if max_age.is_zero() {
+        let duplicate_window = if self.max_age.is_zero() {
             Duration::from_secs(120)
         } else {
-            max_age.min(Duration::from_secs(120))
+            self.max_age.min(Duration::from_secs(120))
         };
         let request = json!({
             "name": stream,
             "description": "written by adit",
-            "subjects": [format!("$KV.{name}.>")],
+            "subjects": [format!("$KV.{}.>", self.name)],
             "retention": "limits",
             "storage": "file",
             "discard": "new",
@@ -85,39 +116,22 @@ impl Bucket {
             "max_bytes": -1,
             "max_msgs_per_subject": 1,
             "max_msg_size": -1,
-            "max_age": nanos(max_age),
-            "num_replicas": replicas,
+            "max_age": nanos(self.max_age),
+            "num_replicas": self.replicas,
             "duplicate_window": nanos(duplicate_window),
             "allow_rollup_hdrs": true,
             "deny_delete": true,
             "allow_direct": true,
         });
-        let doing = format!("creating bucket {name:?}");
-        match nats
+        let doing = format!("creating bucket {:?}", self.name);
+        match self
+            .nats
             .api::<serde_json::Value>(&format!("STREAM.CREATE.{stream}"), &request, &doing)
             .await
         {
-            Ok(_) => Ok(bucket),
+            Ok(_) => Ok(()),
             // Another connector was faster.
-            Err(Failure::Api(error)) if error.err_code == code::STREAM_NAME_IN_USE => Ok(bucket),
-            Err(failure) => Err(failure.into_error(&doing, &stream)),
-        }
-    }
-
-    /// The bucket if it exists; creates none.
-    pub(crate) async fn existing(nats: &Nats, name: &str) -> Result<Option<Self>, Error> {
-        let bucket = Self {
-            nats: nats.clone(),
-            name: name.to_owned(),
-        };
-        let stream = bucket.stream();
-        let doing = format!("looking at bucket {name:?}");
-        match nats
-            .api::<serde_json::Value>(&format!("STREAM.INFO.{stream}"), &json!({}), &doing)
-            .await
-        {
-            Ok(_) => Ok(Some(bucket)),
-            Err(Failure::Api(error)) if error.err_code == code::STREAM_NOT_FOUND => Ok(None),
+            Err(Failure::Api(error)) if error.err_code == code::STREAM_NAME_IN_USE => Ok(()),
             Err(failure) => Err(failure.into_error(&doing, &stream)),
         }
     }
@@ -125,10 +139,11 @@ impl Bucket {
     /// The value of a key and its revision.
     pub(crate) async fn get(&self, key: &str) -> Result<Entry, Error> {
         let doing = format!("reading key {key:?} of bucket {:?}", self.name);
-        let Some(stored) =
-            last_by_subject(&self.nats, &self.stream(), &self.subject(key), &doing).await?
-        else {
-            return Ok(Entry::default());
+        let (stream, subject) = (self.stream(), self.subject(key));
+        let stored = match last_by_subject(&self.nats, &stream, &subject, &doing).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) | Err(Error::StreamGone { .. }) => return Ok(Entry::default()),
+            Err(error) => return Err(error),
         };
         let headers =
             String::from_utf8_lossy(&decode(stored.hdrs.as_deref(), &doing)?).into_owned();
@@ -145,7 +160,7 @@ impl Bucket {
         })
     }
 
-    /// Sets a value if its revision still is `revision`; returns the new one.
+    /// Sets a value with headers if its revision still is `revision`; returns the new one.
     ///
     /// # Errors
     /// [`Error::Conflict`] if it is not.
@@ -154,10 +169,31 @@ impl Bucket {
         key: &str,
         value: Vec<u8>,
         revision: u64,
+        headers: &[(&'static str, &str)],
     ) -> Result<u64, Error> {
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Expected-Last-Subject-Sequence", revision.to_string());
-        self.write(key, headers, value).await
+        let mut map = header_map(headers);
+        map.insert(EXPECTED_REVISION, revision.to_string());
+        self.write(key, map, value).await
+    }
+
+    /// Reads a key and writes it again with these headers, so that who knows its old revision cannot change it any more.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if somebody else was faster.
+    pub(crate) async fn claim(
+        &self,
+        key: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Entry, Error> {
+        let entry = self.get(key).await?;
+        let mut map = header_map(headers);
+        map.insert(EXPECTED_REVISION, entry.revision.to_string());
+        if entry.value.is_none() {
+            map.insert("KV-Operation", "DEL");
+        }
+        let value = entry.value.clone().unwrap_or_default();
+        let revision = self.write(key, map, value).await?;
+        Ok(Entry { revision, ..entry })
     }
 
     /// Sets a value with headers, whatever it was.
@@ -167,11 +203,7 @@ impl Bucket {
         value: Vec<u8>,
         headers: &[(&'static str, &str)],
     ) -> Result<u64, Error> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, *value);
-        }
-        self.write(key, map, value).await
+        self.write(key, header_map(headers), value).await
     }
 
     /// Deletes a key if its revision still is `revision`, or whatever it is if `None`.
@@ -179,7 +211,7 @@ impl Bucket {
         let mut headers = HeaderMap::new();
         headers.insert("KV-Operation", "DEL");
         if let Some(revision) = revision {
-            headers.insert("Nats-Expected-Last-Subject-Sequence", revision.to_string());
+            headers.insert(EXPECTED_REVISION, revision.to_string());
         }
         self.write(key, headers, Vec::new()).await.map(|_| ())
     }
@@ -224,6 +256,21 @@ impl Bucket {
     }
 
     async fn write(&self, key: &str, headers: HeaderMap, value: Vec<u8>) -> Result<u64, Error> {
+        match self.try_write(key, headers.clone(), value.clone()).await {
+            // Nobody takes what is written to a bucket that is gone, or that has no leader just now.
+            Err(Error::NoResponders { .. }) if !self.exists().await? => {
+                tracing::warn!(
+                    bucket = self.name,
+                    "the bucket was deleted behind adit, and is made again"
+                );
+                self.create().await?;
+                self.try_write(key, headers, value).await
+            }
+            result => result,
+        }
+    }
+
+    async fn try_write(&self, key: &str, headers: HeaderMap, value: Vec<u8>) -> Result<u64, Error> {
         let doing = format!("writing key {key:?} of bucket {:?}", self.name);
         match self
             .nats
@@ -253,4 +300,12 @@ impl Bucket {
     fn subject(&self, key: &str) -> String {
         format!("$KV.{}.{key}", self.name)
     }
+}
+
+fn header_map(headers: &[(&'static str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(*name, *value);
+    }
+    map
 }

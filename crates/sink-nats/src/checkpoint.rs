@@ -11,13 +11,15 @@ use crate::{
     bucket::Bucket,
     control::Nats,
     error::Error,
-    subject::{decode_key, encode_key},
+    subject::{encode_key, table_key, table_of},
 };
 
 pub(crate) const CHECKPOINTS: &str = "adit_checkpoints";
 pub(crate) const SCHEMAS: &str = "adit_schemas";
 /// Header that says which shape a stored schema event tells.
 const FINGERPRINT: &str = "Adit-Fingerprint";
+/// Header that says who stored a checkpoint.
+const WRITER: &str = "Adit-Writer";
 /// Shapes that are read at the same time at a start.
 const SCHEMA_READS_MAX: usize = 64;
 
@@ -28,15 +30,10 @@ pub struct NatsCheckpoints {
     schemas: Bucket,
     connector: String,
     meta: SourceMeta,
-    written: Arc<Mutex<Written>>,
-}
-
-/// What is known of the stored checkpoint, to notice that somebody else writes it.
-#[derive(Debug, Default)]
-struct Written {
-    revision: u64,
-    /// A checkpoint whose writing ended without an answer; it may be there or not.
-    unanswered: Option<Vec<u8>>,
+    /// Who we are: what a process before us stores is not ours, even if it is the same.
+    writer: String,
+    /// Revision of the stored checkpoint, to notice that somebody else writes it.
+    revision: Arc<Mutex<u64>>,
 }
 
 impl NatsCheckpoints {
@@ -52,7 +49,8 @@ impl NatsCheckpoints {
             schemas: Bucket::open(nats, SCHEMAS, replicas, Duration::ZERO).await?,
             connector,
             meta: meta.clone(),
-            written: Arc::default(),
+            writer: nats.new_inbox(),
+            revision: Arc::default(),
         })
     }
 
@@ -67,26 +65,8 @@ impl NatsCheckpoints {
         self.checkpoints.delete(&self.connector, None).await
     }
 
-    fn schema_key(&self, relation: &Relation) -> String {
-        let mut key = self.connector.clone();
-        key.push('.');
-        encode_key(relation.schema(), &mut key);
-        key.push('.');
-        encode_key(relation.table(), &mut key);
-        key
-    }
-
-    /// Schema and table of a key of the schema bucket; `None` if it is not one of ours.
-    fn table_of(&self, key: &str) -> Option<SchemaKey> {
-        let (schema, table) = key
-            .strip_prefix(&self.connector)?
-            .strip_prefix('.')?
-            .split_once('.')?;
-        Some((decode_key(schema)?, decode_key(table)?))
-    }
-
     async fn fingerprint(&self, key: String) -> Result<Option<(SchemaKey, u64)>, Error> {
-        let Some(table) = self.table_of(&key) else {
+        let Some(table) = table_of(&self.connector, &key) else {
             return Ok(None);
         };
         let entry = self.schemas.get(&key).await?;
@@ -105,11 +85,11 @@ impl CheckpointStore for NatsCheckpoints {
     type Error = Error;
 
     async fn load(&self) -> Result<Option<Checkpoint>, Error> {
-        let entry = self.checkpoints.get(&self.connector).await?;
-        *self.written.lock().await = Written {
-            revision: entry.revision,
-            unanswered: None,
-        };
+        // A process that worked before us and was stopped for a while would store its own as soon as it wakes up.
+        let headers = [(WRITER, self.writer.as_str())];
+        let claimed = self.checkpoints.claim(&self.connector, &headers).await;
+        let entry = claimed.map_err(unsettled)?;
+        *self.revision.lock().await = entry.revision;
         entry.value.map(|value| read(&value)).transpose()
     }
 
@@ -118,33 +98,27 @@ impl CheckpointStore for NatsCheckpoints {
             what: "the checkpoint to store".to_owned(),
             why: error.to_string(),
         })?;
-        let mut written = self.written.lock().await;
-        let unanswered = written.unanswered.replace(value.clone());
-        let mut result = self
-            .checkpoints
-            .update(&self.connector, value.clone(), written.revision)
-            .await;
+        let headers = [(WRITER, self.writer.as_str())];
+        let update = async |revision| {
+            let value = value.clone();
+            let updated = self
+                .checkpoints
+                .update(&self.connector, value, revision, &headers);
+            updated.await
+        };
+        let mut revision = self.revision.lock().await;
+        let mut result = update(*revision).await;
         if matches!(result, Err(Error::Conflict { .. })) {
             let entry = self.checkpoints.get(&self.connector).await?;
-            if entry.value.is_some()
-                && (entry.value == unanswered || entry.value.as_ref() == Some(&value))
-            {
-                result = self
-                    .checkpoints
-                    .update(&self.connector, value, entry.revision)
-                    .await;
+            let is_lost = entry.revision == 0;
+            // What was stored without an answer, or is about to be.
+            let is_ours = entry.header(WRITER) == Some(&self.writer);
+            if is_lost || is_ours {
+                result = update(entry.revision).await.map_err(unsettled);
             }
         }
-        match result {
-            Ok(revision) => {
-                *written = Written {
-                    revision,
-                    unanswered: None,
-                };
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        *revision = result?;
+        Ok(())
     }
 
     async fn schemas(&self) -> Result<HashMap<SchemaKey, u64>, Error> {
@@ -162,12 +136,23 @@ impl CheckpointStore for NatsCheckpoints {
         let fingerprint = format!("{:016x}", relation.fingerprint());
         self.schemas
             .put(
-                &self.schema_key(relation),
+                &table_key(&self.connector, relation.schema(), relation.table()),
                 body,
                 &[(FINGERPRINT, &fingerprint)],
             )
             .await
             .map(|_| ())
+    }
+}
+
+/// While a write is under way, as on a server that is cut off from the others, every other is refused: that is no word of somebody else.
+fn unsettled(error: Error) -> Error {
+    match error {
+        Error::Conflict { .. } => Error::Busy {
+            doing: "writing the checkpoint".to_owned(),
+            answer: "another write is under way".to_owned(),
+        },
+        error => error,
     }
 }
 

@@ -24,6 +24,8 @@ pub struct NatsConfig {
     pub subject: String,
     /// What is promised.
     pub delivery: Delivery,
+    /// Whether a transaction of up to 1000 events becomes visible as a whole; the stream must allow it (NATS 2.12).
+    pub atomic_transactions: bool,
     /// Prefix of the subjects that replies come to; the user must be allowed to subscribe to `{prefix}.>`.
     pub inbox_prefix: String,
     /// Messages sent and not yet acknowledged, at most.
@@ -72,6 +74,7 @@ impl NatsConfig {
             replicas: 1,
             subject: subject.to_owned(),
             delivery: Delivery::ExactlyOnce,
+            atomic_transactions: false,
             inbox_prefix: "_INBOX".to_owned(),
             window_messages: WINDOW_MESSAGES,
             window_bytes: WINDOW_BYTES,

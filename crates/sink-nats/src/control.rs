@@ -14,6 +14,7 @@ use crate::{
     auth::Login,
     config::NatsConfig,
     error::{ApiError, Error},
+    link::PING_INTERVAL,
     tls,
 };
 
@@ -287,6 +288,8 @@ fn options(
         .name("adit control")
         .connection_timeout(config.connect_timeout)
         .request_timeout(Some(REQUEST_TIMEOUT))
+        // A connection that is open at our end only is noticed after three of these, not after three minutes.
+        .ping_interval(PING_INTERVAL)
         .custom_inbox_prefix(&config.inbox_prefix)
         .retain_servers_order()
         .reconnect_delay_callback(|attempts| {

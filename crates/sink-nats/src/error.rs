@@ -113,7 +113,7 @@ pub enum Error {
         answer: String,
     },
     /// The chain of expected sequences broke: reading the stream's tail tells why. Heals by that, or turns into [`Error::Fenced`].
-    #[error("stream {stream:?} refused message {sequence}: {answer}")]
+    #[error("stream {stream:?} refused message {sequence} or one behind it: {answer}")]
     ChainBroken {
         /// The stream.
         stream: String,
@@ -138,7 +138,7 @@ pub enum Error {
     },
     /// The stream lost messages that it had acknowledged.
     #[error(
-        "stream {stream:?} ends at message {last}, but {acknowledged} was acknowledged: the server lost data (restored backup, or power cut without sync_interval: always)"
+        "stream {stream:?} ends at message {last}, but {acknowledged} was acknowledged: the server lost data (restored backup, or power cut without sync_interval: always); start again: what is missing is published again if the database still has the log"
     )]
     Regressed {
         /// The stream.
@@ -190,11 +190,13 @@ pub enum Error {
     },
     /// A message is larger than the server takes.
     #[error(
-        "message for subject {subject:?} has {size} bytes, the server takes at most {size_max} (headers included): raise max_payload on the server"
+        "the message for subject {subject:?} at position {position} has {size} bytes, and at most {size_max} are taken (headers included): raise max_payload of the server, or max_msg_size of the stream; nothing behind it is published until then"
     )]
     Oversize {
         /// Its subject, which names the table.
         subject: String,
+        /// Where it stands in the database's log, as in `Adit-Pos`.
+        position: String,
         /// Size with headers, in bytes.
         size: u64,
         /// The limit, in bytes.
@@ -305,8 +307,15 @@ impl ApiError {
             | code::SEQUENCE_MISMATCH
             | code::DUPLICATE_IN_PROCESS
             | code::BATCH_UNKNOWN
-            // Somebody switched batches off: the stream is looked at again, and goes on without.
+            | code::ATOMIC_INCOMPLETE
+            // Somebody switched batches off: the stream is looked at again, and goes on without, or is refused.
+            | code::ATOMIC_DISABLED
             | code::BATCH_DISABLED => Error::ChainBroken { stream, sequence, answer },
+            code::ATOMIC_TOO_LARGE => Error::StreamRefused {
+                stream,
+                why: format!("is on a server that takes only smaller atomic batches ({answer})"),
+                fix: "let it take 1000 messages (jetstream.limits.batch.max_msgs), or switch nats.atomic_transactions off".to_owned(),
+            },
             // Also "maximum messages exceeded" and its like, which come as "store failed".
             code::STORE_FAILED => Error::Full { stream, answer },
             _ => self.on_request(&format!("publishing message {sequence} to stream {stream:?}"), &stream),
@@ -370,6 +379,9 @@ pub(crate) mod code {
     pub(crate) const DUPLICATE_IN_PROCESS: u32 = 10158;
     pub(crate) const WRONG_LAST_SEQUENCE_CONSTANT: u32 = 10164;
     pub(crate) const TOO_MANY_REQUESTS: u32 = 10167;
+    pub(crate) const ATOMIC_DISABLED: u32 = 10174;
+    pub(crate) const ATOMIC_INCOMPLETE: u32 = 10176;
+    pub(crate) const ATOMIC_TOO_LARGE: u32 = 10199;
     pub(crate) const BATCH_DISABLED: u32 = 10205;
     pub(crate) const BATCH_UNKNOWN: u32 = 10208;
     pub(crate) const TOO_MANY_BATCHES: u32 = 10210;
@@ -406,6 +418,9 @@ mod tests {
             (400, 10060, false),
             (400, 10109, false),
             (400, 10205, true),
+            (400, 10174, true),
+            (400, 10176, true),
+            (400, 10199, false),
             (500, 10118, true),
             (404, 10059, false),
             (400, 10054, false),

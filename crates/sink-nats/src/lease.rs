@@ -3,15 +3,18 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{bucket::Bucket, control::Nats, error::Error, subject::encode_key};
 
 pub(crate) const BUCKET: &str = "adit_leases";
-/// A lease that is not renewed for this long is anybody's.
-pub const LEASE_TTL: Duration = Duration::from_secs(10);
+/// A lease that is not renewed for this long is anybody's. So short that another process, which has to notice and to find its place in the
+/// log, publishes within ten seconds of the holder's death.
+pub const LEASE_TTL: Duration = Duration::from_secs(7);
 /// So that two renewals may fail.
-const RENEW_EVERY: Duration = Duration::from_millis(3_300);
+const RENEW_EVERY: Duration = Duration::from_millis(2_300);
+/// A renewal that is not answered for this long has failed.
+const RENEWAL_MAX: Duration = Duration::from_millis(1_800);
 /// A renewal that fails is tried again after this.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
@@ -57,7 +60,7 @@ impl Lease {
         }
         let renewed = Instant::now();
         match bucket
-            .update(&key, holder.as_bytes().to_vec(), entry.revision)
+            .update(&key, holder.as_bytes().to_vec(), entry.revision, &[])
             .await
         {
             Ok(revision) => Ok(Acquired::Ours(Self {
@@ -81,11 +84,7 @@ impl Lease {
         loop {
             sleep_until(next).await;
             let now = Instant::now();
-            match self
-                .bucket
-                .update(&self.key, self.holder.as_bytes().to_vec(), self.revision)
-                .await
-            {
+            match self.renew().await {
                 Ok(revision) => {
                     self.revision = revision;
                     self.renewed = now;
@@ -99,8 +98,15 @@ impl Lease {
                             .as_ref()
                             .is_none_or(|value| value == self.holder.as_bytes()) =>
                     {
+                        // The same: an earlier renewal is under way still.
+                        let is_settled = entry.revision != self.revision;
                         self.revision = entry.revision;
-                        next = now;
+                        next = now
+                            + if is_settled {
+                                Duration::ZERO
+                            } else {
+                                RETRY_EVERY
+                            };
                     }
                     Ok(_) => {
                         return Error::Conflict {
@@ -116,6 +122,17 @@ impl Lease {
                     next = Instant::now() + RETRY_EVERY;
                 }
             }
+        }
+    }
+
+    async fn renew(&self) -> Result<u64, Error> {
+        let holder = self.holder.as_bytes().to_vec();
+        let renewal = self.bucket.update(&self.key, holder, self.revision, &[]);
+        match timeout(RENEWAL_MAX, renewal).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout {
+                doing: "renewing the lease".to_owned(),
+            }),
         }
     }
 

@@ -1,8 +1,8 @@
 //! NATS JetStream as the sink: everything of adit that knows NATS.
 //!
 //! [`NatsSink`] publishes events to one stream, pipelined, in order and fenced: every message says behind which stream sequence it belongs.
-//! It sends over a connection of its own that never reconnects by itself, and keeps each message until it is stored. [`NatsCheckpoints`]
-//! and [`Lease`] keep a connector's state in key-value buckets, over the control connection [`Nats`]. What all of them are told is in
+//! It sends over a connection of its own that never reconnects by itself, and keeps each message until it is stored. [`NatsCheckpoints`],
+//! [`NatsShapes`] and [`Lease`] keep a connector's state in key-value buckets, over the control connection [`Nats`]. What all of them are told is in
 //! [`NatsConfig`]; names become subjects by a [`SubjectTemplate`].
 //!
 //! ```
@@ -29,6 +29,7 @@ mod outbox;
 mod preflight;
 mod protocol;
 mod publish;
+mod shapes;
 mod sink;
 mod stream;
 mod subject;
@@ -40,6 +41,7 @@ pub use control::Nats;
 pub use error::Error;
 pub use lease::{Acquired, LEASE_TTL, Lease};
 pub use preflight::{Preflight, check};
+pub use shapes::NatsShapes;
 pub use sink::NatsSink;
 pub use stream::delete_stream;
 pub use subject::{

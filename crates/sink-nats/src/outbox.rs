@@ -11,6 +11,20 @@
 //! With the mark `$FI` this is the reply subject of a fast-ingest batch (ADR-50): `{salt}{epoch}{batch}` is the batch's id, 500 the number of
 //! messages per acknowledgement that we can do with, `fail` ends the batch at the first gap, `n` counts from 1 in the batch and `op` is 0
 //! for its first message, 1 for the following and 2 for the last, which commits it. With the mark `one` it is an ordinary reply subject.
+//!
+//! Where transactions are to become visible as a whole, they go as *atomic batches* (ADR-50), which other headers make:
+//!
+//! ```text
+//! Nats-Expected-Last-Sequence: {sequence - 1}
+//! Nats-Batch-Id: {salt}{epoch}{batch}
+//! Nats-Batch-Sequence: {n}
+//! Nats-Batch-Commit: 1
+//! ```
+//! The first belongs to the first message of a batch alone, the last to its last one, and none of the batch's to messages that are not in
+//! one. A header that does not apply is `Adit-…` instead of `Nats-…`, which no server looks at. Only the last message has a reply subject;
+//! the others have spaces there.
+
+mod release;
 
 use std::{collections::VecDeque, fmt::Display, io::Write as _, ops::Range};
 
@@ -28,6 +42,9 @@ const CHUNKS_KEPT: usize = 40;
 
 /// A number of this many digits is what the server reads at most in a control line.
 const SIZE_DIGITS: usize = 9;
+/// What an atomic batch adds to the header of a message. The id and the number are filled in when it is released.
+const BATCH_HEADERS: &[u8] =
+    b"\r\nAdit-Batch-Id: 000000000000000000000000\r\nAdit-Batch-Sequence: 00000\r\nAdit-Batch-Commit: 1";
 /// Longest message that [`SIZE_DIGITS`] can tell.
 const SIZE_MAX: u64 = 999_999_999;
 /// Length of `{epoch}.{salt}{epoch}{batch}.500.fail.{n}.{op}.{mark}`.
@@ -44,6 +61,8 @@ pub(crate) struct Publication<'a, P> {
     pub(crate) n: u64,
     /// More headers. Names and values must hold no line breaks.
     pub(crate) headers: &'a [(&'a str, &'a str)],
+    /// Whether what may become visible behind it need not wait for what follows: a transaction ends here.
+    pub(crate) ends: bool,
 }
 
 /// A message between being encoded and being acknowledged.
@@ -61,6 +80,11 @@ struct Entry {
     n: u64,
     /// Header and body, which is what the server's limit is about.
     size: u64,
+    /// Where the header with the expected sequence begins, and where it ends and those of a batch begin, from `start`.
+    expected: usize,
+    batch: usize,
+    /// Whether a transaction ends here.
+    ends: bool,
 }
 
 impl Entry {
@@ -69,7 +93,7 @@ impl Entry {
     }
 }
 
-/// How messages are grouped when they are released for sending.
+/// How messages are grouped when they are released for sending, if they need not become visible together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// In fast-ingest batches, with one acknowledgement each.
@@ -83,6 +107,8 @@ pub(crate) enum Mode {
 pub(crate) struct Due {
     pub(crate) through: u64,
     pub(crate) count: usize,
+    /// What the messages have in all.
+    pub(crate) bytes: usize,
 }
 
 /// The retained messages. Stream sequences are dense: the first retained one has `first`, the next `first + 1`, and so on.
@@ -90,8 +116,10 @@ pub(crate) struct Due {
 pub(crate) struct Outbox {
     inbox: String,
     salt: String,
-    /// Everything from `NATS/1.0` to the value of the expected last sequence.
+    /// Everything from `NATS/1.0` to the expected last sequence.
     head: Vec<u8>,
+    /// Transactions become visible as a whole.
+    atomic: bool,
     window_messages: usize,
     window_bytes: usize,
     entries: VecDeque<Entry>,
@@ -105,6 +133,10 @@ pub(crate) struct Outbox {
     /// Entries released for sending; these are in `due`.
     released: usize,
     released_bytes: usize,
+    /// Entries up to the end of the last transaction that is there whole.
+    whole: usize,
+    /// Whether a transaction ended with the message in front of the first entry.
+    ended: bool,
     /// At least the size of the largest entry that is not released.
     unreleased_size_max: u64,
     /// Of the released entries, those that are wholly written.
@@ -117,14 +149,14 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox whose first message will get the sequence `next`.
+    /// An empty outbox whose first message will get the sequence 1.
     pub(crate) fn new(
         inbox: &str,
         stream: &str,
         writer: &str,
         window_messages: usize,
         window_bytes: usize,
-        next: u64,
+        atomic: bool,
     ) -> Self {
         let mut salt: String = inbox
             .chars()
@@ -138,18 +170,23 @@ impl Outbox {
         Self {
             inbox: inbox.to_owned(),
             salt,
-            head: format!("NATS/1.0\r\nNats-Expected-Stream: {stream}\r\nAdit-Writer: {writer}\r\nNats-Expected-Last-Sequence: ")
-                .into_bytes(),
+            head: format!(
+                "NATS/1.0\r\nNats-Expected-Stream: {stream}\r\nAdit-Writer: {writer}\r\n"
+            )
+            .into_bytes(),
+            atomic,
             window_messages,
             window_bytes,
             entries: VecDeque::with_capacity(window_messages),
-            first: next,
+            first: 1,
             bytes: 0,
             chunks: VecDeque::with_capacity(CHUNKS_KEPT),
             first_chunk: 0,
             spare: Vec::with_capacity(CHUNKS_KEPT),
             released: 0,
             released_bytes: 0,
+            whole: 0,
+            ended: true,
             unreleased_size_max: 0,
             sent: 0,
             sent_bytes: 0,
@@ -200,9 +237,9 @@ impl Outbox {
         self.due.len()
     }
 
-    /// Messages not released for sending yet.
-    pub(crate) fn unreleased(&self) -> usize {
-        self.entries.len() - self.released
+    /// Whether no transaction is open behind the last message.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.entries.back().map_or(self.ended, |entry| entry.ends)
     }
 
     /// Bytes of the messages not released for sending yet.
@@ -210,8 +247,8 @@ impl Outbox {
         self.bytes - self.released_bytes
     }
 
-    /// Subject and size of the largest message that is not released yet, if it is larger than `size_max`.
-    pub(crate) fn oversize(&self, size_max: u64) -> Option<(String, u64)> {
+    /// The error about the largest message that is not released yet, if it is larger than `size_max`.
+    pub(crate) fn oversize(&self, size_max: u64) -> Option<Error> {
         if self.unreleased_size_max <= size_max {
             return None;
         }
@@ -225,7 +262,14 @@ impl Outbox {
             .get(usize::try_from(entry.chunk - self.first_chunk).ok()?)?;
         let line = chunk.get(entry.start + "HPUB ".len()..entry.start + entry.reply)?;
         let subject = line.split(|byte| *byte == b' ').next()?;
-        Some((String::from_utf8_lossy(subject).into_owned(), entry.size))
+        let position = entry.start + entry.position;
+        let position = chunk.get(position..position + entry.position_len)?;
+        Some(Error::Oversize {
+            subject: String::from_utf8_lossy(subject).into_owned(),
+            position: String::from_utf8_lossy(position).into_owned(),
+            size: entry.size,
+            size_max,
+        })
     }
 
     /// Position token and counter of the retained message with that sequence.
@@ -265,8 +309,14 @@ impl Outbox {
         chunk.extend_from_slice(b"000000000 000000000\r\n");
         let header_start = chunk.len();
         chunk.extend_from_slice(&self.head);
+        let expected = chunk.len() - start;
+        chunk.extend_from_slice(b"Nats-Expected-Last-Sequence: ");
         let mut digits = itoa::Buffer::new();
         chunk.extend_from_slice(digits.format(sequence - 1).as_bytes());
+        let batch = chunk.len() - start;
+        if self.atomic {
+            chunk.extend_from_slice(BATCH_HEADERS);
+        }
         chunk.extend_from_slice(b"\r\nAdit-N: ");
         chunk.extend_from_slice(digits.format(message.n).as_bytes());
         chunk.extend_from_slice(b"\r\nAdit-Pos: ");
@@ -291,6 +341,7 @@ impl Outbox {
             shrink(chunk);
             return Err(Error::Oversize {
                 subject: message.subject.to_owned(),
+                position: message.position.to_string(),
                 size,
                 size_max: size_max.min(SIZE_MAX),
             }
@@ -312,39 +363,16 @@ impl Outbox {
             position_len: position_end - position_start,
             n: message.n,
             size,
+            expected,
+            batch,
+            ends: message.ends,
         });
         self.bytes += len;
+        if message.ends {
+            self.whole = self.entries.len();
+        }
         self.unreleased_size_max = self.unreleased_size_max.max(size);
         Ok(())
-    }
-
-    /// Releases everything for sending: fills in the reply subjects and notes which acknowledgements are due.
-    pub(crate) fn release(&mut self, mode: Mode) {
-        let group = match mode {
-            Mode::Batched => BATCH_LEN_MAX,
-            Mode::Single => 1,
-        };
-        while self.released < self.entries.len() {
-            let count = group.min(self.entries.len() - self.released);
-            self.batch = self.batch.wrapping_add(1);
-            for n in 1..=count {
-                let op = if n == count {
-                    b'2'
-                } else if n == 1 {
-                    b'0'
-                } else {
-                    b'1'
-                };
-                self.write_reply(self.released + n - 1, n, op, mode);
-            }
-            self.released += count;
-            self.due.push_back(Due {
-                through: self.first + self.released as u64 - 1,
-                count,
-            });
-        }
-        self.released_bytes = self.bytes;
-        self.unreleased_size_max = 0;
     }
 
     /// Everything up to and including `through` is stored: forgets it. Acknowledgements due for it are dropped.
@@ -356,6 +384,8 @@ impl Outbox {
             };
             self.first += 1;
             self.bytes -= entry.len;
+            self.whole = self.whole.saturating_sub(1);
+            self.ended = entry.ends;
             if self.released > 0 {
                 self.released -= 1;
                 self.released_bytes -= entry.len;
@@ -383,6 +413,7 @@ impl Outbox {
         self.acknowledge(self.next_sequence().saturating_sub(1));
         self.rewind();
         self.first = next;
+        self.ended = true;
     }
 
     /// Nothing has been released or sent.
@@ -398,39 +429,6 @@ impl Outbox {
         self.sent = 0;
         self.sent_bytes = 0;
         self.due.clear();
-    }
-
-    fn write_reply(&mut self, index: usize, n: usize, op: u8, mode: Mode) {
-        let Some(entry) = self.entries.get(index) else {
-            return;
-        };
-        let at = entry.start + entry.reply;
-        let chunk = usize::try_from(entry.chunk - self.first_chunk)
-            .ok()
-            .and_then(|index| self.chunks.get_mut(index));
-        let Some(mut field) = chunk.and_then(|chunk| chunk.get_mut(at..at + REPLY_TAIL_LEN)) else {
-            return;
-        };
-        let mut put = |bytes: &[u8]| {
-            let (head, tail) = std::mem::take(&mut field).split_at_mut(bytes.len());
-            head.copy_from_slice(bytes);
-            field = tail;
-        };
-        let epoch = hex(self.epoch);
-        put(&epoch);
-        put(b".");
-        put(self.salt.as_bytes());
-        put(&epoch);
-        put(&hex(self.batch));
-        put(b".500.fail.");
-        let mut digits = [b'0'; 5];
-        write_decimal(n as u64, &mut digits);
-        put(&digits);
-        put(&[b'.', op, b'.']);
-        put(match mode {
-            Mode::Batched => b"$FI",
-            Mode::Single => b"one",
-        });
     }
 
     fn open_chunk(&mut self) {
@@ -521,8 +519,9 @@ fn shrink(chunk: &mut Vec<u8>) {
     }
 }
 
-/// Writes `value` right-aligned; the field already holds zeros.
+/// Writes `value` right-aligned, with zeros before it.
 fn write_decimal(value: u64, field: &mut [u8]) {
+    field.fill(b'0');
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(value).as_bytes();
     let at = field.len().saturating_sub(digits.len());
@@ -531,25 +530,19 @@ fn write_decimal(value: u64, field: &mut [u8]) {
     }
 }
 
-fn hex(value: u32) -> [u8; 8] {
-    let mut out = [b'0'; 8];
-    for (place, shift) in out.iter_mut().zip((0..8).rev()) {
-        let nibble = (value >> (4 * shift) & 0xf) as u8;
-        *place = if nibble < 10 {
-            b'0' + nibble
-        } else {
-            b'a' + nibble - 10
-        };
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn outbox() -> Outbox {
-        Outbox::new("_INBOX.abcdefgh12345678", "CDC", "w", 1000, 64 * 1024, 1)
+        Outbox::new(
+            "_INBOX.abcdefgh12345678",
+            "CDC",
+            "w",
+            1000,
+            64 * 1024,
+            false,
+        )
     }
 
     fn push(outbox: &mut Outbox, len: usize) {
@@ -559,6 +552,7 @@ mod tests {
             position: format_args!("p{n}"),
             n,
             headers: &[("A", "b")],
+            ends: true,
         };
         let body = |out: &mut Vec<u8>| {
             out.resize(out.len() + len, b'x');
@@ -626,21 +620,11 @@ mod tests {
         ] {
             assert_eq!(bytes.matches(tail).count(), count, "{tail}");
         }
-        assert_eq!(
-            outbox.next_due(),
-            Some(Due {
-                through: 500,
-                count: 500
-            })
-        );
+        let due = |outbox: &Outbox| outbox.next_due().map(|due| (due.through, due.count));
+        assert_eq!(due(&outbox), Some((500, 500)));
         outbox.acknowledge(500);
-        assert_eq!(
-            outbox.next_due(),
-            Some(Due {
-                through: 502,
-                count: 2
-            })
-        );
+        assert_eq!(due(&outbox), Some((502, 2)));
+        assert_eq!(outbox.next_due().unwrap().bytes, outbox.bytes());
     }
 
     #[test]
@@ -680,6 +664,7 @@ mod tests {
             position: "p",
             n: 2,
             headers: &[],
+            ends: true,
         };
         let large = outbox.push(&message, 200, |out| {
             out.resize(out.len() + 300, b'x');
@@ -695,12 +680,98 @@ mod tests {
         outbox.release(Mode::Single);
         let bytes = written(&mut outbox, 33);
         assert!(!bytes.contains("cdc.big") && bytes.contains("Nats-Expected-Last-Sequence: 1\r\n"));
-        assert_eq!(outbox.oversize(1), None);
+        assert!(outbox.oversize(1).is_none());
         outbox.restart();
-        assert_eq!(
-            outbox.oversize(1).map(|(subject, _)| subject).as_deref(),
-            Some("cdc.t")
+        assert!(
+            matches!(outbox.oversize(1), Some(Error::Oversize { subject, .. }) if subject == "cdc.t")
         );
+    }
+
+    /// An outbox with transactions of so many messages each, the last one without its end.
+    fn transactions(lengths: &[usize]) -> Outbox {
+        let mut outbox = Outbox::new("_INBOX.abcdefgh12345678", "CDC", "w", 9000, 1 << 20, true);
+        for (index, len) in lengths.iter().enumerate() {
+            for n in 1..=*len {
+                let message = Publication {
+                    subject: "cdc.t",
+                    position: "p",
+                    n: 0,
+                    headers: &[],
+                    ends: n == *len && index + 1 < lengths.len(),
+                };
+                let body = |out: &mut Vec<u8>| {
+                    out.push(b'x');
+                    Ok::<(), Error>(())
+                };
+                outbox.push(&message, 1_000_000, body).unwrap();
+            }
+        }
+        outbox
+    }
+
+    /// The acknowledgements that are due: of how many messages.
+    fn due(outbox: &Outbox) -> Vec<usize> {
+        outbox.due.iter().map(|due| due.count).collect()
+    }
+
+    #[test]
+    fn small_transactions_share_a_batch_and_an_open_one_waits() {
+        let mut outbox = transactions(&[2, 1, 3]);
+        assert_eq!(outbox.releasable(), 3);
+        outbox.release(Mode::Batched);
+        assert_eq!(due(&outbox), [3]);
+        let bytes = written(&mut outbox, 50);
+        let spaces = " ".repeat("_INBOX.abcdefgh12345678.".len() + REPLY_TAIL_LEN);
+        let head = "NATS/1.0\r\nNats-Expected-Stream: CDC\r\nAdit-Writer: w\r\n";
+        let id = "876543210000000000000001";
+        let tail = "\r\nAdit-N: 0\r\nAdit-Pos: p\r\n\r\nx\r\n";
+        let sizes = "000000202 000000203";
+        assert_eq!(
+            bytes,
+            format!(
+                "HPUB cdc.t {spaces} {sizes}\r\n{head}Nats-Expected-Last-Sequence: 0\r\nNats-Batch-Id: {id}\r\n\
+                 Nats-Batch-Sequence: 00001\r\nAdit-Batch-Commit: 1{tail}\
+                 HPUB cdc.t {spaces} {sizes}\r\n{head}Adit-Expected-Last-Sequence: 1\r\nNats-Batch-Id: {id}\r\n\
+                 Nats-Batch-Sequence: 00002\r\nAdit-Batch-Commit: 1{tail}\
+                 HPUB cdc.t _INBOX.abcdefgh12345678.00000000.{id}.500.fail.00001.2.one {sizes}\r\n\
+                 {head}Adit-Expected-Last-Sequence: 2\r\nNats-Batch-Id: {id}\r\n\
+                 Nats-Batch-Sequence: 00003\r\nNats-Batch-Commit: 1{tail}"
+            )
+        );
+        // The same messages, when they are sent again alone.
+        outbox.restart();
+        outbox.acknowledge(2);
+        outbox.release(Mode::Batched);
+        assert_eq!(due(&outbox), [1]);
+        let bytes = written(&mut outbox, 50);
+        assert!(
+            bytes.contains("Nats-Expected-Last-Sequence: 2\r\nAdit-Batch-Id: "),
+            "{bytes}"
+        );
+        assert!(bytes.contains("\r\nAdit-Batch-Commit: 1\r\n") && bytes.contains(".2.$FI "));
+    }
+
+    #[test]
+    fn a_transaction_that_is_too_large_goes_piece_by_piece() {
+        let mut outbox = transactions(&[1, 1000, 1200, 2, 1]);
+        outbox.release(Mode::Batched);
+        assert_eq!(due(&outbox), [1, 1000, 500, 500, 200, 2]);
+        // It is not known yet how large it will be, but it is too large; then its rest follows as it comes.
+        let mut outbox = transactions(&[2, 1100]);
+        outbox.release(Mode::Single);
+        assert_eq!(due(&outbox).len(), 1 + 1100);
+    }
+
+    #[test]
+    fn what_follows_the_stored_part_of_a_transaction_does_not_wait() {
+        let mut outbox = transactions(&[3, 1200]);
+        outbox.release(Mode::Batched);
+        assert_eq!(due(&outbox), [3, 500, 500, 200]);
+        outbox.restart();
+        outbox.acknowledge(503);
+        assert_eq!(outbox.releasable(), 700);
+        outbox.release(Mode::Batched);
+        assert_eq!(due(&outbox), [500, 200]);
     }
 
     #[test]

@@ -10,6 +10,10 @@
 //! "stored up to here" of the flow control has to be believed: on a replicated stream these count proposals, and only the sequence in the
 //! final acknowledgement proves that every message of the chain before it was stored. Flow-control messages only show that the server lives.
 //!
+//! With `atomic_transactions` a transaction goes as an *atomic batch*, of which the server shows nothing until it has all of it; small
+//! ones that wait together share one. The chain is the same: the expected sequence stands in a batch's first message. Only transactions
+//! too large for a batch go one of the two ways above.
+//!
 //! How much is released in one go follows Nagle: at once while fewer than two acknowledgements are due, else when a good piece has come
 //! together. One event is sent in the moment it comes; under load batches grow by themselves.
 
@@ -31,6 +35,9 @@ const EAGER_DUE: usize = 2;
 /// With more than that due, this many bytes are worth being sent: a few packets, or a large batch.
 const PIECE_LEN_SINGLE: usize = 16 * 1024;
 const PIECE_LEN_BATCHED: usize = 128 * 1024;
+/// A line that carries fewer bytes per second than this is given up as a broken one. On a slow one a large message takes longer than an
+/// acknowledgement may.
+const SLOWEST_LINE: u64 = 64 * 1024;
 /// Used until the server has said otherwise; NATS's default.
 const MAX_PAYLOAD_DEFAULT: u64 = 1024 * 1024;
 
@@ -58,7 +65,7 @@ impl Publisher {
             writer,
             config.window_messages,
             config.window_bytes,
-            1,
+            config.atomic_transactions,
         );
         Self {
             config,
@@ -179,8 +186,12 @@ impl Publisher {
             tokio::select! {
                 biased;
                 activity = link.drive(&mut self.outbox) => {
-                    activity?;
-                    self.heard();
+                    if activity?.read {
+                        self.heard();
+                    } else if !self.ping_sent {
+                        // What goes out shows that there is progress, but not that anybody is there.
+                        self.last_activity = Instant::now();
+                    }
                 }
                 () = sleep_until(deadline) => self.late()?,
             }
@@ -218,14 +229,7 @@ impl Publisher {
 
     /// A limit that was lowered behind us would close the connection at the first message above it, again and again.
     fn check_sizes(&self) -> Result<(), Error> {
-        match self.outbox.oversize(self.size_max()) {
-            Some((subject, size)) => Err(Error::Oversize {
-                subject,
-                size,
-                size_max: self.size_max(),
-            }),
-            None => Ok(()),
-        }
+        self.outbox.oversize(self.size_max()).map_or(Ok(()), Err)
     }
 
     fn size_max(&self) -> u64 {
@@ -233,7 +237,7 @@ impl Publisher {
     }
 
     fn should_release(&self) -> bool {
-        let waiting = self.outbox.unreleased();
+        let waiting = self.outbox.releasable();
         let piece = match self.mode {
             Mode::Batched => PIECE_LEN_BATCHED,
             Mode::Single => PIECE_LEN_SINGLE,
@@ -255,10 +259,13 @@ impl Publisher {
     }
 
     fn patience(&self) -> Duration {
-        if self.outbox.next_due().is_some() || self.ping_sent {
-            self.config.ack_timeout
-        } else {
-            PING_INTERVAL
+        match self.outbox.next_due() {
+            Some(due) => {
+                let on_the_way = due.bytes as u64 / SLOWEST_LINE;
+                self.config.ack_timeout + Duration::from_secs(on_the_way)
+            }
+            None if self.ping_sent => self.config.ack_timeout,
+            None => PING_INTERVAL,
         }
     }
 

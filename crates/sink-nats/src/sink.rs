@@ -1,7 +1,10 @@
 //! The pipeline's sink: events into one stream.
 
+use std::{pin::Pin, time::Duration};
+
 use adit_event::{Encoder, EventKind, SourceMeta, ValueOptions};
 use adit_pipeline::{Classify, Disposition, Message, Sink, Tail};
+use tokio::time::sleep;
 
 use crate::{
     config::NatsConfig,
@@ -12,6 +15,12 @@ use crate::{
     stream::{self, StreamMessage, StreamTail},
     subject::{SubjectNames, SubjectTemplate, encode_token},
 };
+
+/// How often the stream's configuration is looked at: what an operator changes there need not disturb publishing.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Ends when the stream is not fit any more.
+type Watch = Pin<Box<dyn Future<Output = Error> + Send>>;
 
 /// One connector's way into its stream.
 pub struct NatsSink {
@@ -30,6 +39,7 @@ pub struct NatsSink {
     started: bool,
     /// Messages up to this one were found to be ours without having been acknowledged.
     seen: u64,
+    watch: Watch,
 }
 
 impl NatsSink {
@@ -62,6 +72,7 @@ impl NatsSink {
             found: false,
             started: false,
             seen: 0,
+            watch: Box::pin(std::future::pending()),
             nats,
             config,
         })
@@ -80,6 +91,21 @@ impl NatsSink {
             self.publisher.outbox().len(),
             self.publisher.outbox().bytes(),
         )
+    }
+
+    fn watch(&self) -> Watch {
+        let (nats, config) = (self.nats.clone(), self.config.clone());
+        let subjects = self.subjects.clone();
+        Box::pin(async move {
+            loop {
+                sleep(LOOK_EVERY).await;
+                match stream::ensure(&nats, &config, &subjects, false).await {
+                    Err(error) if !error.is_transient() => return error,
+                    // Where NATS cannot be asked, publishing tells.
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        })
     }
 
     /// Whether everything that was stored without our hearing of it is ours.
@@ -138,13 +164,14 @@ impl Sink for NatsSink {
     type Error = Error;
 
     async fn connect(&mut self) -> Result<Tail, Error> {
-        self.publisher.disconnect();
+        // Before the control connection is used, which does not tell why it is down.
+        self.publisher.connect().await?;
         let found = stream::ensure(&self.nats, &self.config, &self.subjects, !self.found).await?;
         self.found = true;
         self.publisher.set_stream(found.mode, found.max_message);
-        self.publisher.connect().await?;
         let tail = stream::tail(&self.nats, &self.config.stream, true).await?;
         self.check_ours(&tail).await?;
+        self.watch = self.watch();
         Ok(tail.into())
     }
 
@@ -166,8 +193,12 @@ impl Sink for NatsSink {
         self.started = true;
         self.subject.clear();
         let relation = message.event.relation();
-        match message.event.kind {
-            EventKind::Change { change, .. } => {
+        let ends = match message.event.kind {
+            EventKind::Change {
+                change,
+                transaction,
+                last,
+            } => {
                 let names = SubjectNames {
                     database: &self.database,
                     schema: relation.schema(),
@@ -175,18 +206,22 @@ impl Sink for NatsSink {
                     op: change.op.as_str(),
                 };
                 self.template.render(&names, &mut self.subject)?;
+                last || transaction.snapshot
             }
-            EventKind::Schema { .. } => self.template.render_schema(
-                relation.schema(),
-                relation.table(),
-                &mut self.subject,
-            )?,
-        }
+            EventKind::Schema { .. } => {
+                let (schema, table) = (relation.schema(), relation.table());
+                let subject = &mut self.subject;
+                self.template.render_schema(schema, table, subject)?;
+                // Between transactions it stands for itself.
+                self.publisher.outbox().is_at_end()
+            }
+        };
         let publication = Publication {
             subject: &self.subject,
             position: message.event.position,
             n: message.n,
             headers: &[],
+            ends,
         };
         let encoder = &mut self.encoder;
         self.publisher.push(&publication, |body| {
@@ -199,7 +234,14 @@ impl Sink for NatsSink {
     }
 
     async fn next(&mut self) -> Result<u64, Error> {
-        self.publisher.next().await
+        tokio::select! {
+            biased;
+            stored = self.publisher.next() => stored,
+            unfit = &mut self.watch => {
+                self.watch = self.watch();
+                Err(unfit)
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use adit_event::Position;
+use adit_event::{Position, transaction_id};
 use adit_pipeline::{Tail, TailMessage};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::stream::iter;
@@ -20,6 +20,9 @@ use crate::{
     subject::covers,
 };
 
+/// How many messages in front of the last one are looked at for the transaction that it follows: schema events come one
+/// for each table at most.
+const TRANSACTION_BACK_MAX: u64 = 100;
 /// We send no message ids, so that the stream need not remember any. The server takes no less than 100 ms.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 /// Two equal readings of the tail this far apart mean that nothing of an earlier connection is under way any more.
@@ -52,6 +55,7 @@ struct StreamConfig {
     subject_transform: Option<serde_json::Value>,
     persist_mode: Option<String>,
     allow_batched: bool,
+    allow_atomic: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,6 +96,8 @@ pub(crate) struct StreamMessage {
     pub(crate) position: Option<Position>,
     pub(crate) n: Option<u64>,
     pub(crate) writer: Option<String>,
+    /// The transaction that its body tells of.
+    pub(crate) transaction: Option<Box<str>>,
 }
 
 impl From<StreamTail> for Tail {
@@ -103,6 +109,7 @@ impl From<StreamTail> for Tail {
                 seq: message.seq,
                 position: message.position,
                 n: message.n,
+                transaction: message.transaction,
             }),
         }
     }
@@ -279,6 +286,7 @@ async fn create(
         "duplicate_window": nanos(DUPLICATE_WINDOW),
         "allow_direct": true,
         "allow_batched": true,
+        "allow_atomic": config.atomic_transactions,
     });
     let verb = format!("STREAM.CREATE.{}", config.stream);
     let mut result = nats.api::<StreamInfo>(&verb, &request, &doing).await;
@@ -290,7 +298,7 @@ async fn create(
         Some(fields),
     ) = (&result, request.as_object_mut())
     {
-        // Servers before 2.12 drop what they do not know, later ones refuse it.
+        // Servers before 2.12 drop what they do not know, later ones refuse it; these know atomic batches.
         fields.remove("allow_batched");
         result = nats.api(&verb, &request, &doing).await;
     }
@@ -369,6 +377,12 @@ fn check(found: &StreamConfig, config: &NatsConfig, subjects: &[String]) -> Resu
         return refuse(
             "rewrites subjects (subject_transform)",
             "remove the transform, or name another stream",
+        );
+    }
+    if config.atomic_transactions && !found.allow_atomic {
+        return refuse(
+            "takes no atomic batches, which nats.atomic_transactions needs",
+            "allow them (allow_atomic, NATS 2.12 and later: nats stream edit --allow-batch), or switch atomic_transactions off",
         );
     }
     if config.delivery == Delivery::AtLeastOnce {
@@ -504,10 +518,19 @@ async fn last_message(
     stream: &str,
     doing: &str,
 ) -> Result<Option<StreamMessage>, Error> {
-    match last_by_subject(nats, stream, ">", doing).await? {
-        Some(stored) => read_headers(&stored, doing).map(Some),
-        None => Ok(None),
+    let Some(stored) = last_by_subject(nats, stream, ">", doing).await? else {
+        return Ok(None);
+    };
+    let mut message = read_headers(&stored, doing)?;
+    // Schema events are part of none.
+    for back in 1..=TRANSACTION_BACK_MAX.min(message.seq.saturating_sub(1)) {
+        if message.transaction.is_some() || message.position.is_none() {
+            break;
+        }
+        let before = by_sequence(nats, stream, message.seq - back, doing).await?;
+        message.transaction = before.and_then(|before| before.transaction);
     }
+    Ok(Some(message))
 }
 
 fn read_headers(stored: &Stored, doing: &str) -> Result<StreamMessage, Error> {
@@ -518,6 +541,7 @@ fn read_headers(stored: &Stored, doing: &str) -> Result<StreamMessage, Error> {
         position: header(&headers, "Adit-Pos").and_then(|text| Position::parse(text).ok()),
         n: header(&headers, "Adit-N").and_then(|text| text.parse().ok()),
         writer: header(&headers, "Adit-Writer").map(str::to_owned),
+        transaction: transaction_id(&decode(stored.data.as_deref(), doing)?).map(Into::into),
     })
 }
 

@@ -313,6 +313,25 @@ pub fn encode_key(name: &str, out: &mut String) {
     }
 }
 
+/// The key under which something is kept of a connector's table; `connector` is encoded already.
+pub(crate) fn table_key(connector: &str, schema: &str, table: &str) -> String {
+    let mut key = connector.to_owned();
+    for name in [schema, table] {
+        key.push('.');
+        encode_key(name, &mut key);
+    }
+    key
+}
+
+/// Schema and table of a key that [`table_key`] made; `None` if it did not.
+pub(crate) fn table_of(connector: &str, key: &str) -> Option<(String, String)> {
+    let (schema, table) = key
+        .strip_prefix(connector)?
+        .strip_prefix('.')?
+        .split_once('.')?;
+    Some((decode_key(schema)?, decode_key(table)?))
+}
+
 /// The name that [`encode_key`] made `part` from; `None` if it did not.
 #[must_use]
 pub fn decode_key(part: &str) -> Option<String> {

@@ -49,6 +49,29 @@ async fn a_checkpoint_is_read_back_by_the_next_process() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_process_that_wakes_up_stores_nothing_over_the_one_that_took_over() -> Result<()> {
+    let server = Nats::start(VERSIONS[2]).await?;
+    let nats = Control::connect(&config(&server.url())).await?;
+    let open = async || NatsCheckpoints::open(&nats, &meta(), 1).await;
+    for known in [None, Some(checkpoint(1))] {
+        let (woken, working) = (open().await?, open().await?);
+        woken.load().await?;
+        if let Some(known) = &known {
+            woken.store(known).await?;
+        }
+        assert_eq!(working.load().await?, known);
+        // Even if it is what is stored already.
+        for seq in [1, 2] {
+            let error = woken.store(&checkpoint(seq)).await.unwrap_err();
+            assert!(matches!(error, Error::Conflict { .. }), "{error}");
+        }
+        working.store(&checkpoint(2)).await?;
+        working.remove().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_checkpoint_of_another_version_is_refused() -> Result<()> {
     let server = Nats::start(VERSIONS[2]).await?;
     let nats = Control::connect(&config(&server.url())).await?;

@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 
 use crate::error::SourceError;
 use crate::state::TableName;
-use crate::tables::TableFilter;
+use adit_pipeline::TableFilter;
 
 /// How deep types may be built of types: a domain over an array of a domain over … Deeper ones are
 /// read as text.
@@ -245,13 +245,56 @@ pub(crate) struct SnapshotTable {
     pub(crate) blocks: u32,
     /// Its rows, as the statistics estimate them; negative if unknown.
     pub(crate) rows: f32,
+    /// Its file.
+    pub(crate) file: u32,
+}
+
+/// What a publication shows of a table.
+#[derive(Debug)]
+pub(crate) struct Published {
+    columns: Option<Vec<String>>,
+    row_filter: Option<String>,
+}
+
+/// What a publication shows of its tables: all in one query, because the server looks at all of them for one as well.
+/// Nothing before 15, which brought column lists and row filters.
+pub(crate) async fn published(
+    client: &Client,
+    publication: &str,
+    server_version: u32,
+) -> Result<HashMap<TableName, Published>, SourceError> {
+    if server_version < 150_000 {
+        return Ok(HashMap::new());
+    }
+    let rows = client
+        .query_typed(
+            "SELECT schemaname::text, tablename::text, attnames::text[], rowfilter \
+             FROM pg_catalog.pg_publication_tables WHERE pubname = $1",
+            &[(&publication, Type::TEXT)],
+        )
+        .await
+        .map_err(|error| {
+            SourceError::query("reading what the publication shows".to_owned(), &error)
+        })?;
+    let shown = rows.into_iter().map(|row| {
+        let name = TableName {
+            schema: row.get(0),
+            table: row.get(1),
+        };
+        let published = Published {
+            columns: row.get(2),
+            row_filter: row.get(3),
+        };
+        (name, published)
+    });
+    Ok(shown.collect())
 }
 
 /// Describes a table as the publication shows it; none if it is gone.
 pub(crate) async fn snapshot_table(
     client: &Client,
     name: &TableName,
-    publication: &str,
+    published: Option<&Published>,
     server_version: u32,
 ) -> Result<Option<SnapshotTable>, SourceError> {
     let error = |error: tokio_postgres::Error| {
@@ -264,7 +307,8 @@ pub(crate) async fn snapshot_table(
     let table = client
         .query_typed(
             "SELECT c.oid, c.relreplident::text, c.reltuples, \
-             (pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int8)::int8 \
+             (pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int8)::int8, \
+             coalesce(pg_catalog.pg_relation_filenode(c.oid), 0) \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'r'",
             &[(&name.schema, Type::TEXT), (&name.table, Type::TEXT)],
@@ -282,30 +326,6 @@ pub(crate) async fn snapshot_table(
         return Ok(None);
     };
 
-    // Column lists and row filters exist from 15 on; generated columns are published from 18 on.
-    let (published, row_filter) = if server_version >= 150_000 {
-        let row = client
-            .query_typed(
-                "SELECT attnames::text[], rowfilter FROM pg_catalog.pg_publication_tables \
-                 WHERE pubname = $1 AND schemaname = $2 AND tablename = $3",
-                &[
-                    (&publication, Type::TEXT),
-                    (&name.schema, Type::TEXT),
-                    (&name.table, Type::TEXT),
-                ],
-            )
-            .await
-            .map_err(error)?;
-        match row.first() {
-            Some(row) => (
-                row.get::<_, Option<Vec<String>>>(0),
-                row.get::<_, Option<String>>(1),
-            ),
-            None => (None, None),
-        }
-    } else {
-        (None, None)
-    };
     let columns = client
         .query_typed(
             "SELECT a.attname::text, a.atttypid, a.atttypmod, a.attgenerated::text <> '', coalesce( \
@@ -320,12 +340,12 @@ pub(crate) async fn snapshot_table(
         )
         .await
         .map_err(error)?;
+    let shown = published.and_then(|published| published.columns.as_ref());
     let columns = columns.iter().filter_map(|row| {
         let (name, generated): (String, bool) = (row.get(0), row.get(3));
-        let listed = published
-            .as_ref()
-            .is_none_or(|published| published.contains(&name));
-        (listed && (!generated || server_version >= 180_000 && published.is_some())).then(|| {
+        let listed = shown.is_none_or(|shown| shown.contains(&name));
+        // Generated columns are published from 18 on.
+        (listed && (!generated || server_version >= 180_000 && shown.is_some())).then(|| {
             message::Column {
                 key: row.get(4),
                 name,
@@ -351,9 +371,10 @@ pub(crate) async fn snapshot_table(
     Ok(Some(SnapshotTable {
         described,
         info,
-        row_filter,
+        row_filter: published.and_then(|published| published.row_filter.clone()),
         blocks,
         rows: table.get(2),
+        file: table.get(4),
     }))
 }
 

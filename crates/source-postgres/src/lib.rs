@@ -20,12 +20,10 @@ mod snapshot;
 mod source;
 mod state;
 mod stream;
-mod tables;
 mod tls;
 
 pub use config::ConnectConfig;
 pub use error::SourceError;
 pub use preflight::check;
 pub use removal::remove;
-pub use source::{PostgresOptions, PostgresSource, SnapshotMode, SnapshotOptions};
-pub use tables::{TableFilter, TableFilterError};
+pub use source::{PostgresOptions, PostgresSource};

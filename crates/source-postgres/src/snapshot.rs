@@ -7,33 +7,40 @@
 //! Chunks are ranges of blocks (`ctid`): each row version lies in exactly one, and what the table
 //! grows by later is not visible. Rows are read with `COPY … TO STDOUT` in text format, so that a
 //! value has the same form as in the stream.
+//!
+//! What is read is noted now and then. A snapshot that was cut short goes on there, at a later point: the
+//! stream has come from the first point to that one with the changes of what is read, and of what is not;
+//! the latter are read after them, as they are then.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use adit_event::{Change, Op, Relation, Row, Timestamp, Transaction};
 use adit_pgoutput::Lsn;
 use adit_pgoutput::decoder::snapshot_positions;
+use adit_pgoutput::message::ReplicaIdentity;
 use adit_pgoutput::table::relation;
-use adit_pipeline::{Item, Outlet};
+use adit_pipeline::{Item, Outlet, Pace};
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tracing::info;
 
-use crate::catalog::{SnapshotTable, snapshot_table};
+use crate::catalog::{SnapshotTable, published, snapshot_table};
 use crate::config::ConnectConfig;
 use crate::copy;
 use crate::error::SourceError;
 use crate::link::sql_client;
 use crate::quote;
 use crate::slot::Created;
-use crate::state::TableName;
+use crate::state::{Begun, Blocks, State, TableName};
 use crate::stream::Stop;
 
 /// Rows that a worker hands over at once.
@@ -167,16 +174,38 @@ pub(crate) struct Plan<'a> {
 /// A range of one table's blocks.
 struct Chunk {
     table: Arc<Table>,
+    from: u32,
     sql: String,
+    /// Nothing else of the table is read.
+    is_whole: bool,
 }
 
 struct Table {
+    name: TableName,
     relation: Arc<Relation>,
     columns: u16,
+    file: u32,
+    /// Equal as long as rows are published of the same columns, and the same rows are.
+    shape: u64,
+    /// Readers can tell its rows from one another, so that a row may come again.
+    has_key: bool,
+}
+
+/// What a connection tells of its work.
+enum Told {
+    /// Some rows.
+    Rows(Arc<Table>, Vec<Row>),
+    /// The chunk that begins at this block has been read.
+    Read(Arc<Table>, u32),
 }
 
 /// Reads the tables and hands the rows over as one transaction of `read` events.
-pub(crate) async fn read(anchor: Anchor, plan: Plan<'_>, out: &mut Outlet) -> Result<(), Stop> {
+pub(crate) async fn read(
+    anchor: Anchor,
+    plan: Plan<'_>,
+    state: &mut State,
+    out: &mut Outlet,
+) -> Result<(), Stop> {
     let Anchor {
         point,
         workers,
@@ -187,10 +216,14 @@ pub(crate) async fn read(anchor: Anchor, plan: Plan<'_>, out: &mut Outlet) -> Re
         .ok_or_else(|| SourceError::QueryConnection {
             doing: "reading the snapshot".to_owned(),
         })?;
-    let mut tables = Vec::new();
+    let mut survey = Survey {
+        tables: Vec::new(),
+        chunks: VecDeque::new(),
+    };
+    let published = published(client, plan.publication, plan.server_version).await?;
     for name in plan.tables {
-        match snapshot_table(client, name, plan.publication, plan.server_version).await? {
-            Some(found) => tables.push(found),
+        match snapshot_table(client, name, published.get(name), plan.server_version).await? {
+            Some(found) => survey.add(name, &found, &plan, state),
             None => info!(
                 schema = name.schema,
                 table = name.table,
@@ -198,10 +231,10 @@ pub(crate) async fn read(anchor: Anchor, plan: Plan<'_>, out: &mut Outlet) -> Re
             ),
         }
     }
-    let (shapes, chunks) = chunks(&tables, &plan);
+    let chunks = std::mem::take(&mut survey.chunks);
     info!(
-        tables = shapes.len(), chunks = chunks.len(), workers = workers.len(), consistent_point = %point,
-        "snapshot started"
+        tables = survey.tables.len(), begun = survey.begun(), chunks = chunks.len(), workers = workers.len(),
+        consistent_point = %point, "snapshot started"
     );
 
     let mut ordinal: u64 = 0;
@@ -212,26 +245,28 @@ pub(crate) async fn read(anchor: Anchor, plan: Plan<'_>, out: &mut Outlet) -> Re
         snapshot: true,
     };
     out.send(Item::Begin(begin)).await?;
-    for relation in shapes {
+    for surveyed in &survey.tables {
         let item = Item::Schema {
-            relation,
+            relation: Arc::clone(&surveyed.table.relation),
             ordinal,
-            resnapshot: plan.resnapshot,
+            resnapshot: plan.resnapshot && !surveyed.is_begun,
         };
         out.send(item).await?;
     }
 
-    let (sender, mut rows) = mpsc::channel::<(Arc<Table>, Vec<Row>)>(BATCHES_MAX);
+    let (teller, mut told) = mpsc::channel(BATCHES_MAX);
     let chunks = Arc::new(Mutex::new(chunks));
     let mut tasks = JoinSet::new();
     for client in workers {
-        tasks.spawn(work(client, Arc::clone(&chunks), sender.clone()));
+        tasks.spawn(work(client, Arc::clone(&chunks), teller.clone()));
     }
-    drop(sender);
+    drop(teller);
+    let resume: Box<str> = plan.resume.to_string().into();
+    let mut pace = Pace::new();
     loop {
-        let (table, batch) = tokio::select! {
-            batch = rows.recv() => match batch {
-                Some(batch) => batch,
+        let told = tokio::select! {
+            told = told.recv() => match told {
+                Some(told) => told,
                 None => break,
             },
             Some(ended) = tasks.join_next() => {
@@ -239,36 +274,96 @@ pub(crate) async fn read(anchor: Anchor, plan: Plan<'_>, out: &mut Outlet) -> Re
                 continue;
             }
         };
-        for row in batch {
-            let relation = Arc::clone(&table.relation);
-            let change = Change {
-                relation,
-                op: Op::Read,
-                before: None,
-                after: Some(row),
-                ordinal,
-            };
-            ordinal += 1;
-            out.send(Item::Change(change)).await?;
+        match told {
+            Told::Rows(table, rows) => {
+                for row in rows {
+                    let relation = Arc::clone(&table.relation);
+                    let change = Change {
+                        relation,
+                        op: Op::Read,
+                        before: None,
+                        after: Some(row),
+                        ordinal,
+                    };
+                    ordinal += 1;
+                    out.send(Item::Change(change)).await?;
+                }
+            }
+            Told::Read(table, from) => {
+                survey.read(&table, from);
+                if pace.is_due() {
+                    let begun = Instant::now();
+                    survey.note(state);
+                    let (resume, state) = (resume.clone(), Some(state.to_text()));
+                    out.send(Item::Progress { resume, state }).await?;
+                    pace.noted(begun);
+                }
+            }
         }
     }
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }
-    let resume = plan.resume.to_string().into();
-    out.send(Item::Commit { resume }).await?;
+    survey.note(state);
+    state.pending.retain(|table| !plan.tables.contains(table));
+    out.send(Item::Commit {
+        resume: Some(resume),
+    })
+    .await?;
     info!(rows = ordinal, consistent_point = %point, "snapshot complete");
     Ok(())
 }
 
-/// Each table's shape, and what to read of it.
-fn chunks(tables: &[SnapshotTable], plan: &Plan<'_>) -> (Vec<Arc<Relation>>, VecDeque<Chunk>) {
-    let mut shapes = Vec::new();
-    let mut chunks = VecDeque::new();
-    for table in tables {
-        let described = &table.described;
-        let shape = Arc::new(relation(described, &table.info));
-        shapes.push(Arc::clone(&shape));
+/// How far the tables are read.
+struct Survey {
+    tables: Vec<Surveyed>,
+    /// What is to be read.
+    chunks: VecDeque<Chunk>,
+}
+
+struct Surveyed {
+    table: Arc<Table>,
+    /// Some of it is not in the chunks.
+    is_begun: bool,
+    /// The chunks that have not been read, in order: their first blocks, and the first ones behind them.
+    unread: BTreeMap<u32, Option<u32>>,
+}
+
+impl Surveyed {
+    /// The blocks that have not been read.
+    fn blocks(&self) -> Vec<Blocks> {
+        let mut blocks: Vec<Blocks> = Vec::new();
+        for (&from, &to) in &self.unread {
+            match blocks.last_mut() {
+                Some(last) if last.to == Some(from) => last.to = to,
+                _ => blocks.push(Blocks { from, to }),
+            }
+        }
+        blocks
+    }
+}
+
+impl Survey {
+    /// Adds a table, with what is to be read of it.
+    fn add(&mut self, name: &TableName, found: &SnapshotTable, plan: &Plan<'_>, state: &State) {
+        let described = &found.described;
+        let shape = Arc::new(relation(described, &found.info));
+        let mut hasher = DefaultHasher::new();
+        (shape.fingerprint(), &found.row_filter).hash(&mut hasher);
+        let identity = described.replica_identity;
+        let table = Arc::new(Table {
+            name: name.clone(),
+            columns: u16::try_from(described.columns.len()).unwrap_or(u16::MAX),
+            file: found.file,
+            shape: hasher.finish(),
+            has_key: !shape.key().is_empty()
+                && matches!(identity, ReplicaIdentity::Default | ReplicaIdentity::Index),
+            relation: shape,
+        });
+        let begun = state.begun.iter().find(|begun| {
+            begun.name == table.name && (begun.file, begun.shape) == (table.file, table.shape)
+        });
+        let unread = begun.map_or_else(|| vec![Blocks::ALL], |begun| begun.unread.clone());
         let columns: Vec<_> = described
             .columns
             .iter()
@@ -279,34 +374,78 @@ fn chunks(tables: &[SnapshotTable], plan: &Plan<'_>) -> (Vec<Arc<Relation>>, Vec
             columns.join(", "),
             quote::table(&described.namespace, &described.name)
         );
-        let filter = table
-            .row_filter
-            .as_ref()
-            .map(|filter| format!("({filter})"));
-        let table_of = Arc::new(Table {
-            relation: shape,
-            columns: u16::try_from(columns.len()).unwrap_or(u16::MAX),
-        });
-        for range in ranges(table, plan) {
-            let conditions: Vec<_> = filter.clone().into_iter().chain(range).collect();
+        let filter = found.row_filter.as_ref();
+        let filter = filter.map(|filter| format!("({filter})"));
+        let mut surveyed = Surveyed {
+            table,
+            is_begun: begun.is_some(),
+            unread: BTreeMap::new(),
+        };
+        let ranges = unread
+            .into_iter()
+            .flat_map(|blocks| parts(blocks, found, plan));
+        let ranges: Vec<_> = ranges.collect();
+        let is_whole = ranges.len() == 1;
+        for blocks in ranges {
+            let conditions: Vec<_> = filter
+                .clone()
+                .into_iter()
+                .chain(condition(blocks))
+                .collect();
             let condition = if conditions.is_empty() {
                 String::new()
             } else {
                 format!(" WHERE {}", conditions.join(" AND "))
             };
-            let sql = format!("COPY ({select}{condition}) TO STDOUT");
-            chunks.push_back(Chunk {
-                table: Arc::clone(&table_of),
-                sql,
+            surveyed.unread.insert(blocks.from, blocks.to);
+            self.chunks.push_back(Chunk {
+                table: Arc::clone(&surveyed.table),
+                from: blocks.from,
+                sql: format!("COPY ({select}{condition}) TO STDOUT"),
+                is_whole,
             });
         }
+        self.tables.push(surveyed);
     }
-    (shapes, chunks)
+
+    /// The tables of which part is read.
+    fn begun(&self) -> usize {
+        self.tables.iter().filter(|one| one.is_begun).count()
+    }
+
+    /// A chunk has been read.
+    fn read(&mut self, table: &Arc<Table>, from: u32) {
+        let mut tables = self.tables.iter_mut();
+        if let Some(one) = tables.find(|one| Arc::ptr_eq(&one.table, table)) {
+            one.unread.remove(&from);
+            one.is_begun = true;
+        }
+    }
+
+    /// Notes what is read.
+    fn note(&mut self, state: &mut State) {
+        self.tables.retain(|one| {
+            if one.unread.is_empty() {
+                state.pending.retain(|name| *name != one.table.name);
+            }
+            !one.unread.is_empty()
+        });
+        let begun = self.tables.iter();
+        let begun = begun.filter(|one| one.is_begun && one.table.has_key);
+        state.begun = begun
+            .map(|one| Begun {
+                name: one.table.name.clone(),
+                shape: one.table.shape,
+                file: one.table.file,
+                unread: one.blocks(),
+            })
+            .collect();
+    }
 }
 
-/// Conditions that split the table by blocks. Servers before 14 cannot scan a range of `ctid`
-/// without reading the whole table, so there a table is one chunk.
-fn ranges(table: &SnapshotTable, plan: &Plan<'_>) -> Vec<Option<String>> {
+/// Splits a range of blocks into chunks. Servers before 14 cannot scan a range of `ctid` without reading the
+/// whole table, so there a table is one chunk.
+fn parts(blocks: Blocks, table: &SnapshotTable, plan: &Plan<'_>) -> Vec<Blocks> {
     let rows_of_block = if table.rows > 0.0 && table.blocks > 0 {
         f64::from(table.rows) / f64::from(table.blocks)
     } else {
@@ -319,30 +458,38 @@ fn ranges(table: &SnapshotTable, plan: &Plan<'_>) -> Vec<Option<String>> {
         reason = "a positive number; a float's cast saturates"
     )]
     let step = ((chunk_rows / rows_of_block) as u32).max(1);
-    if plan.server_version < 140_000 || table.blocks <= step {
-        return vec![None];
+    if plan.server_version < 140_000 {
+        return vec![blocks];
     }
-    let mut ranges = Vec::new();
-    let mut from = 0;
-    while from < table.blocks {
-        let to = from.saturating_add(step);
-        // The last one is open: the table may have grown between the snapshot and the look at its size.
-        let end = if to < table.blocks {
-            format!(" AND ctid < '({to},0)'")
-        } else {
-            String::new()
-        };
-        ranges.push(Some(format!("ctid >= '({from},0)'{end}")));
+    let mut parts = Vec::new();
+    let mut from = blocks.from;
+    // The last part is as open as the range: the table may have grown since its size was looked at.
+    let end = blocks.to.unwrap_or(table.blocks);
+    while let Some(to) = from.checked_add(step).filter(|to| *to < end) {
+        parts.push(Blocks { from, to: Some(to) });
         from = to;
     }
-    ranges
+    parts.push(Blocks {
+        from,
+        to: blocks.to,
+    });
+    parts
+}
+
+/// The condition for rows in these blocks; none for all.
+fn condition(blocks: Blocks) -> Option<String> {
+    let from = format!("ctid >= '({},0)'", blocks.from);
+    match blocks.to {
+        Some(to) => Some(format!("{from} AND ctid < '({to},0)'")),
+        None => (blocks.from > 0).then_some(from),
+    }
 }
 
 /// Reads chunks until none is left.
 async fn work(
     client: Client,
     chunks: Arc<Mutex<VecDeque<Chunk>>>,
-    rows: mpsc::Sender<(Arc<Table>, Vec<Row>)>,
+    teller: mpsc::Sender<Told>,
 ) -> Result<(), SourceError> {
     while let Some(chunk) = next(&chunks) {
         let table = &chunk.table;
@@ -354,6 +501,12 @@ async fn work(
             }
             SourceError::query(format!("reading table {}", name()), &error)
         };
+        if chunk.is_whole {
+            client
+                .batch_execute("SAVEPOINT whole")
+                .await
+                .map_err(error)?;
+        }
         let lines = client.copy_out(&chunk.sql).await.map_err(error)?;
         let mut lines = pin!(lines);
         let mut buffer = BytesMut::new();
@@ -367,13 +520,23 @@ async fn work(
             if batch.len() >= ROWS_OF_BATCH || bytes >= BYTES_OF_BATCH {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(ROWS_OF_BATCH));
                 bytes = 0;
-                if rows.send((Arc::clone(table), full)).await.is_err() {
+                let told = Told::Rows(Arc::clone(table), full);
+                if teller.send(told).await.is_err() {
                     return Ok(());
                 }
             }
         }
-        if !batch.is_empty() && rows.send((Arc::clone(table), batch)).await.is_err() {
-            return Ok(());
+        if chunk.is_whole {
+            // Gives the lock back: those of thousands of tables are more than a server has room for.
+            let back = "ROLLBACK TO SAVEPOINT whole; RELEASE SAVEPOINT whole";
+            client.batch_execute(back).await.map_err(error)?;
+        }
+        let rest = (!batch.is_empty()).then(|| Told::Rows(Arc::clone(table), batch));
+        let read = Told::Read(Arc::clone(table), chunk.from);
+        for told in rest.into_iter().chain([read]) {
+            if teller.send(told).await.is_err() {
+                return Ok(());
+            }
         }
     }
     Ok(())
@@ -384,4 +547,106 @@ fn next(chunks: &Mutex<VecDeque<Chunk>>) -> Option<Chunk> {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .pop_front()
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_pgoutput::RelationId;
+    use adit_pgoutput::message;
+    use adit_pgoutput::table::TableInfo;
+
+    use super::*;
+
+    fn table(blocks: u32, rows: f32) -> SnapshotTable {
+        SnapshotTable {
+            described: message::Relation {
+                xid: None,
+                id: RelationId(1),
+                namespace: "public".into(),
+                name: "t".into(),
+                replica_identity: ReplicaIdentity::Default,
+                columns: Vec::new(),
+            },
+            info: TableInfo::default(),
+            row_filter: None,
+            blocks,
+            rows,
+            file: 1,
+        }
+    }
+
+    fn plan(server_version: u32) -> Plan<'static> {
+        Plan {
+            tables: &[],
+            publication: "p",
+            server_version,
+            chunk_rows: 100,
+            resnapshot: false,
+            resume: Lsn(0),
+        }
+    }
+
+    fn conditions(blocks: Blocks, server_version: u32) -> Vec<String> {
+        let parts = parts(blocks, &table(30, 300.0), &plan(server_version));
+        let conditions = parts.into_iter().map(condition);
+        conditions.map(Option::unwrap_or_default).collect()
+    }
+
+    #[test]
+    fn a_table_is_read_by_its_blocks_and_the_last_part_is_open() {
+        assert_eq!(
+            conditions(Blocks::ALL, 140_000),
+            [
+                "ctid >= '(0,0)' AND ctid < '(10,0)'",
+                "ctid >= '(10,0)' AND ctid < '(20,0)'",
+                "ctid >= '(20,0)'",
+            ]
+        );
+        assert_eq!(conditions(Blocks::ALL, 130_000), [""]);
+        let rest = Blocks {
+            from: 5,
+            to: Some(16),
+        };
+        assert_eq!(
+            conditions(rest, 140_000),
+            [
+                "ctid >= '(5,0)' AND ctid < '(15,0)'",
+                "ctid >= '(15,0)' AND ctid < '(16,0)'",
+            ]
+        );
+        let grown = Blocks { from: 50, to: None };
+        assert_eq!(conditions(grown, 140_000), ["ctid >= '(50,0)'"]);
+    }
+
+    #[test]
+    fn what_is_left_is_noted_in_as_few_pieces_as_it_has() {
+        let parts = parts(Blocks::ALL, &table(60, 600.0), &plan(140_000));
+        let unread = parts.into_iter().map(|part| (part.from, part.to));
+        let relation = Relation::new("public".into(), "t".into(), Vec::new());
+        let mut surveyed = Surveyed {
+            table: Arc::new(Table {
+                name: TableName {
+                    schema: "public".into(),
+                    table: "t".into(),
+                },
+                relation: Arc::new(relation),
+                columns: 0,
+                file: 1,
+                shape: 1,
+                has_key: true,
+            }),
+            is_begun: true,
+            unread: unread.collect(),
+        };
+        surveyed.unread.remove(&0);
+        surveyed.unread.remove(&30);
+        let (first, last) = (
+            Blocks {
+                from: 10,
+                to: Some(30),
+            },
+            Blocks { from: 40, to: None },
+        );
+        assert_eq!(surveyed.blocks(), [first, last]);
+    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_pgoutput::{Decoder, Lsn};
-use adit_pipeline::{Assembler, Item, Source, SourceContext, Stored};
+use adit_pipeline::{
+    Assembler, Item, SnapshotMode, SnapshotOptions, Source, SourceContext, Stored, TableFilter,
+};
 use tokio::sync::Notify;
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,31 +25,6 @@ use crate::slot::{self, Created};
 use crate::snapshot::Anchor;
 use crate::state::{Identity, State, commit_lsn, is_snapshot};
 use crate::stream::{Anchoring, Hold, Stop, Stream, anchor_later};
-use crate::tables::TableFilter;
-
-/// When rows that are in the tables already are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SnapshotMode {
-    /// At the first start, and for tables that are added later.
-    Initial,
-    /// Never: only changes are published.
-    Never,
-    /// As `Initial`, and again when the log needed to go on is gone.
-    WhenNeeded,
-    /// Once, and then the connector ends without streaming.
-    Only,
-}
-
-/// How snapshots are taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotOptions {
-    /// When.
-    pub mode: SnapshotMode,
-    /// Connections that read at the same time.
-    pub workers: usize,
-    /// Rows that one of them reads at a time, roughly.
-    pub chunk_rows: u64,
-}
 
 /// One PostgreSQL database as a source.
 #[derive(Debug, Clone)]
@@ -239,7 +216,11 @@ impl Session {
                 }
                 pending.retain(|table| wanted.contains(table));
                 let hold = hold_later(options, &client, &pending, true).await?;
-                (state(pending), start, hold)
+                let mut state = state(pending);
+                state.begun = old.begun;
+                let pending = &state.pending;
+                state.begun.retain(|begun| pending.contains(&begun.name));
+                (state, start, hold)
             }
         };
         Ok(Self {
@@ -294,6 +275,7 @@ impl Session {
             xid: None,
             refused: Vec::new(),
             held: HashSet::new(),
+            renoted: false,
             unannounced: HashMap::new(),
         };
         let stopped = tokio::select! {

@@ -37,10 +37,41 @@ pub(crate) struct State {
     pub(crate) identity: Identity,
     /// `pg_publication.oid`: a publication that was dropped and created again has another.
     pub(crate) publication: u32,
-    /// Tables whose snapshot is not complete. Their changes are not published until it is.
+    /// Tables whose snapshot is not complete. Their changes are not published until it is, or has begun.
     pub(crate) pending: Vec<TableName>,
+    /// How far it came, for those of them of which part is read. Their changes are published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) begun: Vec<Begun>,
     /// Tables that were captured; others that match are new.
     pub(crate) captured: Vec<TableName>,
+}
+
+/// A table of which part is read, and what is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    #[serde(flatten)]
+    pub(crate) name: TableName,
+    /// The shape that it had.
+    pub(crate) shape: u64,
+    /// Its file: a table that is rewritten gets another, and its rows other places.
+    pub(crate) file: u32,
+    /// What is left.
+    pub(crate) unread: Vec<Blocks>,
+}
+
+/// Blocks of a table's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Blocks {
+    /// The first one.
+    pub(crate) from: u32,
+    /// The first one behind them; none: all that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) to: Option<u32>,
+}
+
+impl Blocks {
+    /// Every one.
+    pub(crate) const ALL: Self = Self { from: 0, to: None };
 }
 
 const VERSION: u32 = 1;
@@ -57,8 +88,23 @@ impl State {
             identity,
             publication,
             pending,
+            begun: Vec::new(),
             captured,
         }
+    }
+
+    /// Whether part of a table is read, so that its changes are published.
+    pub(crate) fn has_begun(&self, schema: &str, table: &str) -> bool {
+        let mut begun = self.begun.iter();
+        begun.any(|begun| begun.name.schema == schema && begun.name.table == table)
+    }
+
+    /// Nothing of what was read of a table counts; false if nothing was.
+    pub(crate) fn begin_again(&mut self, schema: &str, table: &str) -> bool {
+        let before = self.begun.len();
+        self.begun
+            .retain(|begun| begun.name.schema != schema || begun.name.table != table);
+        self.begun.len() < before
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {

@@ -8,17 +8,18 @@
 //! ```
 //!
 //! While tables wait for their snapshot, the stream runs up to the anchor's point, leaves out those
-//! tables' changes (the snapshot shows them), hands over the rows, and goes on.
+//! tables' changes (the snapshot shows them), hands over the rows, and goes on. Of a table of which part
+//! was read before, the changes are handed over: that part is not read again.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_event::Relation;
+use adit_event::{Cell, Change, Relation, Row};
 use adit_pgoutput::message::StreamCommit;
 use adit_pgoutput::{Decoder, Lsn, Output, ReplicationFrame};
-use adit_pipeline::{Assembler, Closed, Item, Outlet};
+use adit_pipeline::{Assembler, Closed, Item, Outlet, SnapshotMode};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
@@ -34,7 +35,7 @@ use crate::link::{Frame, LinkReader, ReplicationLink, ServerMessage};
 use crate::publication;
 use crate::slot;
 use crate::snapshot::{Anchor, Plan, read};
-use crate::source::{PostgresOptions, SnapshotMode};
+use crate::source::PostgresOptions;
 use crate::state::{State, TableName};
 
 /// How often tables that came or went are looked for, and the publication is checked, where
@@ -110,6 +111,8 @@ pub(crate) struct Stream<'a> {
     pub(crate) refused: Vec<TableName>,
     /// Relations of tables that wait for their snapshot.
     pub(crate) held: HashSet<u64>,
+    /// The notes changed within the open transaction.
+    pub(crate) renoted: bool,
     /// Relations that were held and may have another shape than the snapshot showed.
     pub(crate) unannounced: HashMap<u64, Arc<Relation>>,
 }
@@ -223,6 +226,9 @@ impl Stream<'_> {
                         resnapshot: false,
                     });
                 }
+                if !self.state.begun.is_empty() {
+                    self.changed_while_begun(&change);
+                }
                 Item::Change(change)
             }
             Output::Truncate(changes) => {
@@ -254,8 +260,16 @@ impl Stream<'_> {
             }
             Output::Commit { end_lsn } => {
                 self.position = end_lsn;
-                Item::Commit {
-                    resume: end_lsn.to_string().into(),
+                let resume = end_lsn.to_string().into();
+                if std::mem::take(&mut self.renoted) {
+                    // What changed in the notes is to become durable together with the transaction.
+                    self.out.push(Item::Commit { resume: None });
+                    let state = Some(self.state.to_text());
+                    Item::Progress { resume, state }
+                } else {
+                    Item::Commit {
+                        resume: Some(resume),
+                    }
                 }
             }
             Output::NeedTable(described) => {
@@ -346,8 +360,7 @@ impl Stream<'_> {
             resnapshot,
             resume: self.position,
         };
-        read(anchor, plan, &mut self.out).await?;
-        self.state.pending.retain(|table| !tables.contains(table));
+        read(anchor, plan, &mut self.state, &mut self.out).await?;
         let held = self.held.drain();
         let relations = held.filter_map(|id| Some((id, self.decoder.shape(id)?)));
         self.unannounced = relations.collect();
@@ -372,7 +385,26 @@ impl Stream<'_> {
         self.hold.as_ref().is_some_and(|hold| {
             let mut tables = hold.tables.iter();
             tables.any(|t| t.schema == relation.schema() && t.table == relation.table())
-        })
+        }) && !self.state.has_begun(relation.schema(), relation.table())
+    }
+
+    /// Takes note of a change in a table of which part is read.
+    ///
+    /// A row that gets into that part, and of which the log does not have every column, would never be known
+    /// whole; and with every update a row may get into any block. Then all of the table is read again.
+    fn changed_while_begun(&mut self, change: &Change) {
+        let relation = &change.relation;
+        let mut cells = change.after.iter().flat_map(Row::cells);
+        if cells.any(|cell| cell == Cell::Unchanged)
+            && self.state.begin_again(relation.schema(), relation.table())
+        {
+            info!(
+                schema = relation.schema(),
+                table = relation.table(),
+                "a row was changed of which not all columns are in the log; the table is read from its beginning"
+            );
+            self.renoted = true;
+        }
     }
 
     /// Holds back a table that came, or got its name, since the last look: readers get its rows first,

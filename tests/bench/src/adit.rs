@@ -8,13 +8,11 @@ use adit_lab::{Daemon, Nats};
 use anyhow::{Context, Result, bail, ensure};
 use tokio::time::sleep;
 
-use crate::backlog::{Backlog, PUBLICATION};
-use crate::broker;
+use crate::backlog::Backlog;
+use crate::broker::{self, STREAM};
 use crate::report::Run;
 use crate::usage;
-use crate::workload::TABLE;
 
-const STREAM: &str = "CDC_BENCH";
 /// How often the stream is asked how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// An adit that brings nothing for so long hangs.
@@ -28,84 +26,37 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// adit ends or hangs, or the stream does not hold each row once.
 pub(crate) async fn measure(
     program: &Path,
-    backlog: &Backlog,
+    backlog: &impl Backlog,
     nats: &Nats,
+    rows: u64,
     round: u32,
+    atomic: bool,
 ) -> Result<Run> {
-    let slot = format!("adit_{round}");
-    backlog.slot(&slot).await?;
-    let mut adit = Daemon::new("bench", program, &["run", "--config", "adit.toml"])?;
-    let text = format!(
-        "[[connector]]
-name = \"bench\"
-source.url = \"{}\"
-source.tables = [\"public.{TABLE}\"]
-source.postgres.slot = \"{slot}\"
-source.postgres.publication = \"{PUBLICATION}\"
-snapshot.mode = \"never\"
-nats.url = \"{}\"
-nats.stream = \"{STREAM}\"
-",
-        backlog.server.url("postgres"),
-        nats.url()
-    );
-    fs::write(adit.folder().join("adit.toml"), text).context("cannot write adit.toml")?;
-    let broker_pid = nats.pid().context("NATS does not run")?;
-    let before = usage::cpu(broker_pid)?;
-    let jetstream = nats.jetstream().await?;
+    let reader = format!("adit_{round}");
+    backlog.open(&reader).await?;
+    let broker = nats.pid().context("NATS does not run")?;
+    let broker_before = usage::cpu(broker)?;
+    let source_before = usage::cpu_if_any(backlog.process(&reader).await?)?;
 
     let start = Instant::now();
-    adit.start()?;
-    let mut stored = 0;
-    let mut progress = start;
+    let mut adit = Adit::start(program, &backlog.source(&reader), nats, atomic)?;
     // The first message is the table's shape.
-    while stored < backlog.rows + 1 {
-        sleep(LOOK_EVERY).await;
-        if let Some(status) = adit.exited()? {
-            bail!("adit ended with {status}:\n{}", adit.log());
-        }
-        // Until adit has made it there is none.
-        if let Ok(stream) = jetstream.get_stream(STREAM).await {
-            let messages = stream.cached_info().state.messages;
-            if messages > stored {
-                (stored, progress) = (messages, Instant::now());
-            }
-        }
-        if progress.elapsed() > PATIENCE {
-            bail!(
-                "adit has stored nothing for {PATIENCE:?} after {stored} messages:\n{}",
-                adit.log()
-            );
-        }
-    }
+    adit.until_stored(rows + 1).await?;
     let time = start.elapsed();
 
-    let client = usage::cpu(adit.pid()?)?;
-    let memory = adit.memory_peak()?;
-    let broker = usage::cpu(broker_pid)? - before;
-    let source = match backlog.walsender(&slot).await? {
-        Some(pid) => Some(usage::cpu(pid)?),
-        None => None,
-    };
-    let payload = broker::payload(nats, STREAM).await?;
-    let (status, _) = adit.stop(STOP_WITHIN).await?;
+    let client = usage::cpu(adit.process.pid()?)?;
+    let memory = adit.process.memory_peak()?;
+    let broker = usage::cpu(broker)? - broker_before;
+    let source = usage::cpu_if_any(backlog.process(&reader).await?)?
+        .map(|after| after - source_before.unwrap_or_default());
+    let payload = broker::payload(nats).await?;
+    adit.stop().await?;
+    let messages = broker::messages(nats).await?;
     ensure!(
-        status.success(),
-        "adit ended with {status}:\n{}",
-        adit.log()
+        messages == rows + 1,
+        "the stream has {messages} messages, not one for each of {rows} rows and one for the table"
     );
-    let messages = jetstream
-        .get_stream(STREAM)
-        .await?
-        .cached_info()
-        .state
-        .messages;
-    ensure!(
-        messages == backlog.rows + 1,
-        "the stream has {messages} messages, not one for each of {} rows and one for the table",
-        backlog.rows
-    );
-    backlog.drop_slot(&slot).await?;
+    backlog.close(&reader).await?;
     Ok(Run {
         time,
         client,
@@ -114,4 +65,81 @@ nats.stream = \"{STREAM}\"
         memory: Some(memory),
         payload: Some(payload),
     })
+}
+
+/// An adit that runs.
+pub(crate) struct Adit<'a> {
+    process: Daemon,
+    nats: &'a Nats,
+}
+
+impl<'a> Adit<'a> {
+    /// Starts it; `source` are the lines of its configuration that are about the database.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub(crate) fn start(
+        program: &Path,
+        source: &str,
+        nats: &'a Nats,
+        atomic: bool,
+    ) -> Result<Self> {
+        let mut process = Daemon::new("bench", program, &["run", "--config", "adit.toml"])?;
+        let text = format!(
+            "[[connector]]
+name = \"bench\"
+{source}nats.url = \"{}\"
+nats.stream = \"{STREAM}\"
+nats.atomic_transactions = {atomic}
+",
+            nats.url()
+        );
+        fs::write(process.folder().join("adit.toml"), text).context("cannot write adit.toml")?;
+        process.start()?;
+        Ok(Self { process, nats })
+    }
+
+    /// Waits until the stream holds so many messages.
+    ///
+    /// # Errors
+    /// It ends or hangs.
+    pub(crate) async fn until_stored(&mut self, messages: u64) -> Result<()> {
+        let jetstream = self.nats.jetstream().await?;
+        let mut stored = 0;
+        let mut progress = Instant::now();
+        while stored < messages {
+            sleep(LOOK_EVERY).await;
+            if let Some(status) = self.process.exited()? {
+                bail!("adit ended with {status}:\n{}", self.process.log());
+            }
+            // Until adit has made it there is none.
+            if let Ok(stream) = jetstream.get_stream(STREAM).await {
+                let now = stream.cached_info().state.messages;
+                if now > stored {
+                    (stored, progress) = (now, Instant::now());
+                }
+            }
+            if progress.elapsed() > PATIENCE {
+                bail!(
+                    "adit has stored nothing for {PATIENCE:?} after {stored} messages:\n{}",
+                    self.process.log()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it as an operator would.
+    ///
+    /// # Errors
+    /// It does not end well, or not in time.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let (status, _) = self.process.stop(STOP_WITHIN).await?;
+        ensure!(
+            status.success(),
+            "adit ended with {status}:\n{}",
+            self.process.log()
+        );
+        Ok(())
+    }
 }

@@ -2,46 +2,51 @@
 
 use std::time::Instant;
 
-use adit_event::{
-    Connector, Event, EventKind, PositionSpace, SourceMeta, Timestamp, Transaction, ValueOptions,
-};
+use adit_event::{Event, EventKind, SourceMeta, Timestamp, Transaction, ValueOptions};
 use adit_lab::Nats;
 use adit_pipeline::{Message, Sink as _};
 use adit_sink_nats::{NatsConfig, NatsSink};
 use anyhow::{Context, Result};
 
+use crate::changes::{Changes, Made};
+use crate::dialect::Dialect;
 use crate::report::Run;
 use crate::usage;
-use crate::workload::{Changes, Workload};
+use crate::workload::Workload;
 
-const STREAM: &str = "CDC_BENCH";
-/// Some commit, and some moment.
-const LSN: u64 = 0x0155_0000;
+/// The stream that is published to.
+pub(crate) const STREAM: &str = "CDC_BENCH";
+/// Some moment.
 const TIME: Timestamp = Timestamp(1_795_441_020_123_456);
 
 /// Publishes all rows once.
 ///
 /// # Errors
 /// The server is gone or refuses.
-pub(crate) async fn measure(nats: &Nats, workload: Workload, rows: u64) -> Result<Run> {
+pub(crate) async fn measure(
+    nats: &Nats,
+    dialect: &'static dyn Dialect,
+    workload: Workload,
+    rows: u64,
+) -> Result<Run> {
     let broker = nats.pid().context("NATS does not run")?;
     let (before, own) = (usage::cpu(broker)?, usage::cpu(std::process::id())?);
     let meta = SourceMeta {
         connector: "bench".to_owned(),
-        kind: Connector::Postgres,
-        database: "postgres".to_owned(),
+        kind: dialect.connector(),
+        database: dialect.database().to_owned(),
     };
     let url = nats.url();
     let config = NatsConfig::new([url.as_str()], STREAM, "cdc.{connector}.{schema}.{table}")?;
     let start = Instant::now();
     let control = adit_sink_nats::Nats::connect(&config).await?;
     let mut sink = NatsSink::new(control, config, &meta, ValueOptions::default(), "bench")?;
-    let mut changes = Changes::new(workload)?;
+    let mut changes = Changes::new(workload, dialect)?;
     let mut stored = sink.connect().await?.seq;
     let mut next = 1;
     while stored < rows {
         while next <= rows && sink.has_room() {
-            publish(&mut sink, &mut changes, next, rows)?;
+            publish(&mut sink, dialect, changes.make(next, rows)?, next)?;
             next += 1;
         }
         stored = sink.next().await?;
@@ -57,16 +62,15 @@ pub(crate) async fn measure(nats: &Nats, workload: Workload, rows: u64) -> Resul
         source: None,
         broker: Some(broker),
         memory: None,
-        payload: Some(nats_payload(nats).await?),
+        payload: Some(payload(nats).await?),
     })
 }
 
-fn publish(sink: &mut NatsSink, changes: &mut Changes, id: u64, rows: u64) -> Result<()> {
-    let made = changes.make(id, rows)?;
-    let lsn = LSN + made.transaction * 0x100;
+fn publish(sink: &mut NatsSink, dialect: &dyn Dialect, made: Made, n: u64) -> Result<()> {
+    let (id, positions) = dialect.transaction(made.transaction);
     let transaction = Transaction {
-        id: (748 + made.transaction).to_string(),
-        positions: PositionSpace::new(&format!("{lsn:016X}-"), 8),
+        id,
+        positions,
         commit_time: TIME,
         snapshot: false,
     };
@@ -80,21 +84,19 @@ fn publish(sink: &mut NatsSink, changes: &mut Changes, id: u64, rows: u64) -> Re
             last: made.last,
         },
     };
-    sink.publish(Message {
-        seq: id,
-        n: id,
-        event,
-    })?;
+    sink.publish(Message { seq: n, n, event })?;
     Ok(())
 }
 
-async fn nats_payload(nats: &Nats) -> Result<usize> {
-    payload(nats, STREAM).await
-}
-
-/// The size of a stream's last message, in bytes: what the two that publish must have in common.
-pub(crate) async fn payload(nats: &Nats, stream: &str) -> Result<usize> {
-    let stream = nats.jetstream().await?.get_stream(stream).await?;
+/// The size of the stream's last message, in bytes: what the two that publish must have in common.
+pub(crate) async fn payload(nats: &Nats) -> Result<usize> {
+    let stream = nats.jetstream().await?.get_stream(STREAM).await?;
     let last = stream.cached_info().state.last_sequence;
     Ok(stream.get_raw_message(last).await?.payload.len())
+}
+
+/// How many messages the stream holds.
+pub(crate) async fn messages(nats: &Nats) -> Result<u64> {
+    let stream = nats.jetstream().await?.get_stream(STREAM).await?;
+    Ok(stream.cached_info().state.messages)
 }

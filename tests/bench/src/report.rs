@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::database::Kind;
 use crate::usage;
 use crate::workload::Workload;
 
@@ -24,9 +25,9 @@ pub(crate) enum Contestant {
 impl Contestant {
     pub(crate) const ALL: [Self; 3] = [Self::Reader, Self::Broker, Self::Adit];
 
-    const fn name(self) -> &'static str {
+    const fn name(self, database: Kind) -> &'static str {
         match self {
-            Self::Reader => "pg_recvlogical to /dev/null",
+            Self::Reader => database.reader_name(),
             Self::Broker => "the broker, fed from memory",
             Self::Adit => "adit to JetStream",
         }
@@ -40,7 +41,7 @@ pub(crate) struct Run {
     pub(crate) time: Duration,
     /// Processor time of the program itself.
     pub(crate) client: Duration,
-    /// Processor time of PostgreSQL's process that reads the log.
+    /// Processor time of the database's process that reads the log.
     pub(crate) source: Option<Duration>,
     /// Processor time of NATS.
     pub(crate) broker: Option<Duration>,
@@ -52,10 +53,10 @@ pub(crate) struct Run {
 
 impl Run {
     /// The run as a line.
-    pub(crate) fn line(&self, contestant: Contestant, rows: u64) -> String {
+    pub(crate) fn line(&self, contestant: Contestant, database: Kind, rows: u64) -> String {
         format!(
             "{:28} {:6.2} s  {:>9} rows/s",
-            contestant.name(),
+            contestant.name(database),
             self.time.as_secs_f64(),
             thousands(self.speed(rows))
         )
@@ -68,14 +69,16 @@ impl Run {
 
 /// All measurements of one workload.
 pub(crate) struct Report {
+    database: Kind,
     workload: Workload,
     rows: u64,
     runs: Vec<(Contestant, Run)>,
 }
 
 impl Report {
-    pub(crate) const fn new(workload: Workload, rows: u64) -> Self {
+    pub(crate) const fn new(database: Kind, workload: Workload, rows: u64) -> Self {
         Self {
+            database,
             workload,
             rows,
             runs: Vec::new(),
@@ -98,7 +101,7 @@ impl Report {
         self.figures(of, |run| Some(run.speed(self.rows)))
     }
 
-    /// Processor seconds for a million rows: the program's, PostgreSQL's, NATS's.
+    /// Processor seconds for a million rows: the program's, the database's, NATS's.
     fn cpu(&self, of: Contestant) -> [Option<f64>; 3] {
         let each = |time: Duration| time.as_secs_f64() * 1e6 / count(self.rows);
         [
@@ -111,6 +114,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let database = self.database.name();
         writeln!(
             f,
             "\n{}: {} rows; median, lowest and highest; processor seconds for a million rows",
@@ -120,7 +124,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "  {:28} {:>9} {:>9} {:>9}   {:>7} {:>10} {:>6}   {:>11}",
-            "", "rows/s", "lowest", "highest", "itself", "PostgreSQL", "NATS", "last event"
+            "", "rows/s", "lowest", "highest", "itself", database, "NATS", "last event"
         )?;
         for contestant in Contestant::ALL {
             let speeds = self.speeds(contestant);
@@ -132,7 +136,7 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "  {:28} {:>9} {:>9} {:>9}   {own:>7} {source:>10} {broker:>6}   {payload:>11}",
-                contestant.name(),
+                contestant.name(self.database),
                 figure(median(&speeds)),
                 figure(speeds.first().copied()),
                 figure(speeds.last().copied()),
@@ -145,7 +149,7 @@ impl fmt::Display for Report {
         let ratio = adit / reader.min(broker);
         writeln!(
             f,
-            "  adit / pg_recvlogical {:.2}, adit / broker {:.2}; of the slower {ratio:.2}, aim at least {RATIO_MIN}: {}",
+            "  adit / reader {:.2}, adit / broker {:.2}; of the slower {ratio:.2}, aim at least {RATIO_MIN}: {}",
             adit / reader,
             adit / broker,
             verdict(ratio >= RATIO_MIN)
@@ -171,7 +175,7 @@ impl fmt::Display for Report {
             let bound = processors * 1e6 / (own + source + broker);
             writeln!(
                 f,
-                "  {processors} processors cannot do more than {} rows/s when adit, PostgreSQL and NATS take what they took: adit did {:.0} % of it",
+                "  {processors} processors cannot do more than {} rows/s when adit, {database} and NATS take what they took: adit did {:.0} % of it",
                 thousands(bound),
                 100.0 * adit / bound
             )?;
@@ -220,6 +224,8 @@ const fn count(value: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use adit_lab::pg;
+
     use super::*;
 
     #[test]
@@ -242,7 +248,7 @@ mod tests {
             memory: Some(50_000_000),
             payload: Some(400),
         };
-        let mut report = Report::new(Workload::Small, 1_000_000);
+        let mut report = Report::new(Kind::Postgres(pg::Version::V17), Workload::Small, 1_000_000);
         report.add(Contestant::Reader, run(2));
         report.add(Contestant::Broker, run(9));
         report.add(Contestant::Adit, run(10));

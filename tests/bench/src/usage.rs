@@ -21,6 +21,14 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
         .with_context(|| format!("{path} looks unlike proc(5)"))
 }
 
+/// The same of a process that may not be there.
+///
+/// # Errors
+/// There was one, and it has ended.
+pub(crate) fn cpu_if_any(pid: Option<u32>) -> Result<Option<Duration>> {
+    pid.map(cpu).transpose()
+}
+
 /// Fields 14 and 15, `utime` and `stime`.
 fn ticks(stat: &str) -> Option<u64> {
     // The second field is the command in brackets, and may hold anything.

@@ -1,4 +1,4 @@
-//! What `cargo lab demo` shows: a shop that changes, and its events as lines of text.
+//! What `cargo lab demo` shows: shops that change, and their events as lines of text.
 
 pub(crate) mod line;
 pub(crate) mod shop;

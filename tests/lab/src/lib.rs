@@ -24,6 +24,7 @@
 //! ```
 
 mod daemon;
+mod debian;
 mod folder;
 mod once;
 mod package;
@@ -34,6 +35,7 @@ mod user;
 mod wait;
 
 pub mod checker;
+pub mod mysql;
 pub mod nats;
 pub mod pg;
 pub mod proxy;
@@ -42,6 +44,7 @@ pub mod workload;
 
 pub use daemon::Daemon;
 pub use folder::root;
+pub use mysql::Mysql;
 pub use nats::Nats;
 pub use pg::Postgres;
 pub use process::Detached;

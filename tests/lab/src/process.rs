@@ -27,16 +27,24 @@ use crate::user::User;
 /// The shell functions that signal a server with its children.
 const FUNCTIONS: &str = include_str!("process.sh");
 
-/// Reads the server's process id whenever it changes (0: none; "keep": leave everything as it is) until the pipe closes.
+/// Reads the server's process id whenever it changes (0: none; "keep": leave everything as it is), and the path of a disk
+/// that it has of its own, until the pipe closes.
 const WATCHDOG: &str = r#"
 trap '' HUP INT TERM
 server=0
-while read -r line; do server=$line; done
+disk=
+while read -r line; do
+    case $line in
+        /*) disk=$line ;;
+        *) server=$line ;;
+    esac
+done
 case $server in
     keep) exit ;;
     0) ;;
     *) finish "$server" ;;
 esac
+[ -z "$disk" ] || umount "$disk"
 # Twice if need be: when the test died while the folder was being filled, a copy may still be writing to it.
 until rm -rf "$1"; do sleep 0.1; done
 "#;
@@ -92,6 +100,20 @@ impl Process {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Makes `path` below the folder a disk of so many bytes, until the folder is removed. Needs the right to mount.
+    pub(crate) fn add_disk(&self, path: &Path, bytes: u64) -> Result<()> {
+        fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+        self.tell_watchdog(&path.display().to_string())?;
+        let size = format!("size={bytes}");
+        run(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &size, "lab"])
+                .arg(path),
+            "run this as root, who may mount",
+        )?;
+        Ok(())
     }
 
     /// The file that the server's output goes to.
@@ -175,6 +197,13 @@ impl Process {
     /// Lets a paused server go on.
     pub(crate) async fn resume(&self) -> Result<()> {
         self.signal_all("CONT").await
+    }
+
+    /// Asks the server to read its configuration again.
+    pub(crate) async fn reload(&self) -> Result<()> {
+        self.signal_all("HUP").await?;
+        // It was stopped for the signal.
+        self.resume().await
     }
 
     /// Sends `signal` to the server alone and waits until it has ended: how it did, if it ran at all.

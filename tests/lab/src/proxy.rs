@@ -84,7 +84,7 @@ impl Meter {
 
 /// What the proxy and its connections share.
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     faults: watch::Sender<Faults>,
     to_server: Mutex<Meter>,
     to_client: Mutex<Meter>,
@@ -95,6 +95,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn target(&self) -> SocketAddr {
+        *lock(&self.target)
+    }
+
     fn meter(&self, direction: Direction) -> MutexGuard<'_, Meter> {
         match direction {
             Direction::ToServer => lock(&self.to_server),
@@ -129,7 +133,7 @@ impl Proxy {
         let end = CancellationToken::new();
         let mut proxy = Self {
             shared: Arc::new(Shared {
-                target,
+                target: Mutex::new(target),
                 faults: watch::Sender::new(Faults::default()),
                 to_server: Mutex::default(),
                 to_client: Mutex::default(),
@@ -153,6 +157,11 @@ impl Proxy {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// Carries connections that come from now on to another server, as when a name begins to mean another.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *lock(&self.shared.target) = target;
     }
 
     /// Resets every connection (RST, not an orderly end). New ones are let through.
@@ -237,7 +246,7 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
             .field("addr", &self.addr())
-            .field("target", &self.shared.target)
+            .field("target", &*lock(&self.shared.target))
             .field("faults", &*self.shared.faults.borrow())
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Random transactions on eight tables of different shape, from a seed.
+//! Random transactions on tables of different shape, from a seed.
 //!
 //! Every transaction ends with a row in the [`LEDGER`]: who wrote it, a counter that rises by one with each transaction
 //! of that writer that *committed*, and how many changes the transaction holds. With it a reader of the log can prove
@@ -7,25 +7,32 @@
 //!
 //! The seed decides what each writer does. How the writers' statements fall between each other's is up to the machine.
 
+mod dialect;
+mod mysql;
+mod session;
 mod statement;
 mod table;
+mod witness;
 mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::Postgres;
-
-pub use table::{LEDGER, TABLES, Table};
+pub use dialect::Dialect;
+pub(crate) use dialect::EXTRA;
+pub use session::Server;
+pub(crate) use session::Session;
+pub use table::Table;
+pub use witness::Witness;
 pub use writer::Written;
 
-use writer::{Address, Writer};
+use session::Address;
+use writer::Writer;
 
 /// The writer whose transactions are the rows that are there at the start and the marker at the end.
 const SETTER: i32 = 0;
@@ -69,35 +76,34 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Makes the tables and their first rows in `database`.
+    /// Makes the tables and their first rows.
     ///
     /// # Errors
     ///
     /// The server refuses, or the tables are there already.
-    pub async fn prepare(server: &Postgres, database: &str, options: &Options) -> Result<()> {
-        let client = server.client(database).await?;
-        client
-            .batch_execute(table::DDL)
-            .await
-            .context("cannot make the tables")?;
+    pub async fn prepare<'a>(server: impl Into<Server<'a>>, options: &Options) -> Result<()> {
+        let address = Address::of(server.into());
+        let dialect = address.dialect;
+        let mut session = address.connect("workload").await?;
+        let made = session.settle(dialect.ddl()).await;
+        made.context("cannot make the tables")?;
+        session.enter().await?;
         let mut sql = String::from("begin;\n");
-        for table in TABLES {
+        for table in dialect.tables() {
             sql.push_str(&statement::fill(table.insert, 1, options.initial_rows, 0));
             sql.push_str(";\n");
         }
         // How many changes it holds nobody asks: it comes with the snapshot.
         sql.push_str(&writer::ledger_row(SETTER, 1, 0));
-        sql.push_str("; commit; analyze");
-        client
-            .batch_execute(&sql)
-            .await
-            .context("cannot write the first rows")
+        sql.push_str("; commit");
+        let written = session.settle(&sql).await;
+        written.context("cannot write the first rows")
     }
 
     /// Starts the writers.
     #[must_use]
-    pub fn start(server: &Postgres, database: &str, options: &Options) -> Self {
-        let address = Address::of(server, database);
+    pub fn start<'a>(server: impl Into<Server<'a>>, options: &Options) -> Self {
+        let address = Address::of(server.into());
         let stop = CancellationToken::new();
         let may_truncate = Arc::new(AtomicBool::new(false));
         let writers = (1..=options.writers)
@@ -129,6 +135,11 @@ impl Workload {
         self.may_truncate.store(true, Ordering::Relaxed);
     }
 
+    /// Another server takes over: the writers go on there once the one that they are connected to is gone.
+    pub fn move_to<'a>(&self, server: impl Into<Server<'a>>) {
+        self.address.move_to(server.into());
+    }
+
     /// Whether a writer has given up; [`Workload::finish`] then says why.
     #[must_use]
     pub fn failed(&self) -> bool {
@@ -146,47 +157,17 @@ impl Workload {
         for writer in self.writers {
             total += writer.await.context("a writer panicked")??;
         }
-        let client = self.address.connect("workload marker").await?;
-        let row = "select coalesce(max(counter), 0) + 1 from ledger where writer = $1";
-        let counter: i64 = client.query_one(row, &[&SETTER]).await?.get(0);
-        client
-            .execute(&writer::ledger_row(SETTER, counter, 0), &[])
+        let mut session = self.address.connect("workload marker").await?;
+        session.enter().await?;
+        let row =
+            format!("select coalesce(max(counter), 0) + 1 from ledger where writer = {SETTER}");
+        let counter = session
+            .number(&row)
+            .await
+            .map_err(|failure| failure.error)?;
+        session
+            .settle(&writer::ledger_row(SETTER, counter, 0))
             .await?;
         Ok(total)
-    }
-}
-
-/// The database's own list of what committed: a second slot, read by `test_decoding`, which comes with PostgreSQL.
-#[derive(Debug)]
-pub struct Witness;
-
-impl Witness {
-    const SLOT: &'static str = "witness";
-
-    /// Starts to keep the log. Before anything is written.
-    ///
-    /// # Errors
-    ///
-    /// The server refuses.
-    pub async fn start(client: &Client) -> Result<()> {
-        let sql = "select pg_create_logical_replication_slot($1, 'test_decoding')";
-        client.execute(sql, &[&Self::SLOT]).await?;
-        Ok(())
-    }
-
-    /// The transaction ids of everything that wrote to a table since then, in the order of the commits.
-    ///
-    /// # Errors
-    ///
-    /// The server refuses.
-    pub async fn transactions(client: &Client) -> Result<Vec<String>> {
-        // The function hands its rows over in the order of the log.
-        let sql = "with line as (select row_number() over () as n, xid::text, data \
-                   from pg_logical_slot_peek_changes($1, null, null, 'skip-empty-xacts', '1')) \
-                   select xid from line where data like 'BEGIN%' order by n";
-        let rows = client.query(sql, &[&Self::SLOT]).await?;
-        let list: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        ensure!(!list.is_empty(), "the witness saw no transaction");
-        Ok(list)
     }
 }

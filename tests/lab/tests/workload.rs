@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use adit_lab::workload::{Options, Witness};
-use adit_lab::{Postgres, Workload, pg, wait_for};
+use adit_lab::{Mysql, Postgres, Workload, mysql, pg, wait_for};
 use anyhow::Result;
+use mysql_async::prelude::Queryable as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_tells_what_the_log_holds_although_the_server_is_killed() -> Result<()> {
@@ -15,8 +16,8 @@ async fn the_ledger_tells_what_the_log_holds_although_the_server_is_killed() -> 
         options.rows_max = 5_000;
         options.initial_rows = 500;
         Witness::start(&server.client("postgres").await?).await?;
-        Workload::prepare(&server, "postgres", &options).await?;
-        let workload = Workload::start(&server, "postgres", &options);
+        Workload::prepare(&server, &options).await?;
+        let workload = Workload::start(&server, &options);
         workload.allow_truncates();
         for transactions in [200_i64, 400, 600] {
             wait_for("transactions", Duration::from_secs(60), async || {
@@ -47,7 +48,39 @@ async fn the_ledger_tells_what_the_log_holds_although_the_server_is_killed() -> 
         let wrong = client.query(counted, &[]).await?;
         let wrong: Vec<String> = wrong.iter().map(|row| row.get(0)).collect();
         assert!(wrong.is_empty(), "{version}: {wrong:?}");
-        let listed = Witness::transactions(&client).await?.len() as u64;
+        let listed = Witness::transactions(&server).await?.len() as u64;
+        // The first rows and the marker are not the writers'.
+        assert_eq!(listed, written.commits + 2, "{version}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_tells_what_the_log_of_mysql_and_mariadb_holds() -> Result<()> {
+    for version in [mysql::Version::Mysql9_7, mysql::Version::Maria11_8] {
+        let mut server = Mysql::start(version).await?;
+        let mut options = Options::new(7);
+        options.pause_max = Duration::from_millis(5);
+        options.rows_max = 2_000;
+        options.initial_rows = 300;
+        Workload::prepare(&server, &options).await?;
+        let workload = Workload::start(&server, &options);
+        for transactions in [100_i64, 200] {
+            wait_for("transactions", Duration::from_secs(60), async || {
+                let mut client = server.client("shop").await?;
+                let count: Option<i64> = client.query_first("select count(*) from ledger").await?;
+                Ok(count > Some(transactions))
+            })
+            .await?;
+            server.kill().await?;
+            server.restart().await?;
+        }
+        let written = workload.finish().await?;
+        assert!(
+            written.commits >= 200 && written.rollbacks > 5,
+            "{written:?}"
+        );
+        let listed = Witness::transactions(&server).await?.len() as u64;
         // The first rows and the marker are not the writers'.
         assert_eq!(listed, written.commits + 2, "{version}");
     }

@@ -40,7 +40,14 @@ fn schema(table: &str, ordinal: u64) -> Item {
 
 fn commit(tx: u64) -> Item {
     Item::Commit {
-        resume: format!("after {tx}").into(),
+        resume: Some(format!("after {tx}").into()),
+    }
+}
+
+fn progress(resume: &str, notes: Option<&str>) -> Item {
+    Item::Progress {
+        resume: resume.into(),
+        state: notes.map(Into::into),
     }
 }
 
@@ -49,6 +56,7 @@ fn fresh() -> Core {
         seq: 0,
         n: 0,
         last: None,
+        transaction: None,
         stored: None,
         regressed: false,
     };
@@ -183,6 +191,7 @@ fn events_up_to_the_tail_are_dropped() {
         seq: 7,
         n: 107,
         last: Some(space(1).event(1).unwrap()),
+        transaction: None,
         stored: None,
         regressed: false,
     };
@@ -198,8 +207,25 @@ fn events_up_to_the_tail_are_dropped() {
             commit(1),
         ],
     );
+    // Nobody knows whether the shape was announced.
     assert_eq!(core.poll().map(|o| (o.seq, o.n)), Some((8, 108)));
+    assert_eq!(core.poll().map(|o| (o.seq, o.n)), Some((9, 109)));
     assert!(core.poll().is_none());
+}
+
+#[test]
+fn a_source_goes_on_behind_what_has_a_number_so_that_nothing_durable_goes_back() {
+    let mut core = fresh();
+    feed(&mut core, [progress("0", Some("notes"))]);
+    due(&mut core);
+    let (checkpoint, _) = core.checkpoint().unwrap();
+    core.checkpointed(&checkpoint);
+    feed(&mut core, [begin(1), change(0), commit(1)]);
+    assert_eq!(due(&mut core), ["1 0001-00000000 last"]);
+    core.source_restarts();
+    let (stored, ..) = core.source_start();
+    let stored = stored.unwrap();
+    assert_eq!((&*stored.resume, &*stored.state), ("after 1", "notes"));
 }
 
 #[test]
@@ -208,6 +234,7 @@ fn a_transaction_that_ends_at_the_tail_is_confirmed_without_a_new_message() {
         seq: 7,
         n: 7,
         last: Some(space(1).event(0).unwrap()),
+        transaction: None,
         stored: None,
         regressed: false,
     };
@@ -254,7 +281,7 @@ fn events_that_were_ready_when_the_source_was_lost_come_again() {
         ],
     );
     core.source_restarts();
-    assert_eq!(core.source_start(), (None, None));
+    assert_eq!(core.source_start(), (None, None, None));
     feed(&mut core, [begin(1), change(0), commit(1)]);
     assert_eq!(due(&mut core), ["1 0001-00000000 last"]);
 }
@@ -320,10 +347,6 @@ fn items_out_of_place_are_errors() {
 #[test]
 fn notes_of_the_source_make_a_checkpoint_urgent_and_stay() {
     let mut core = fresh();
-    let progress = |resume: &str, state: Option<&str>| Item::Progress {
-        resume: resume.into(),
-        state: state.map(Into::into),
-    };
     feed(&mut core, [progress("a", Some("notes"))]);
     assert!(core.poll().is_none());
     let (checkpoint, urgent) = core.checkpoint().unwrap();
@@ -351,6 +374,7 @@ fn recovery_takes_the_tail_for_an_acknowledgement() {
             seq,
             position: Some(position),
             n: Some(seq),
+            transaction: None,
         }),
     };
     core.recover(&tail(1, space(1).event(0).unwrap())).unwrap();
@@ -377,4 +401,82 @@ fn shapes_are_kept_only_when_their_message_is_stored() {
     core.stored(1).unwrap();
     assert!(core.schema().is_some());
     assert!(core.schema().is_none());
+}
+
+#[test]
+fn a_source_that_starts_again_is_told_the_transaction_of_the_last_event() {
+    let mut core = fresh();
+    assert_eq!(core.source_start().2, None);
+    feed(
+        &mut core,
+        [
+            begin(1),
+            change(0),
+            commit(1),
+            begin(2),
+            change(0),
+            change(1),
+        ],
+    );
+    while core.poll().is_some() {}
+    // The last one is held back, and comes again.
+    let (_, position, transaction) = core.source_start();
+    assert_eq!(position, Some(space(2).event(0).unwrap()));
+    assert_eq!(transaction.as_deref(), Some("2"));
+}
+
+#[test]
+fn events_behind_new_notes_wait_until_the_notes_are_stored() {
+    let mut core = fresh();
+    feed(
+        &mut core,
+        [
+            begin(1),
+            change(0),
+            commit(1),
+            progress("1", Some("read")),
+            begin(2),
+            change(0),
+            commit(2),
+        ],
+    );
+    assert_eq!(due(&mut core), ["1 0001-00000000 last"]);
+    assert!(core.waits());
+    // A checkpoint of what came before says nothing about them.
+    core.stored(1).unwrap();
+    let (checkpoint, urgent) = core.checkpoint().unwrap();
+    assert_eq!((checkpoint.state.as_str(), urgent), ("read", true));
+    assert!(core.poll().is_none());
+    core.checkpointed(&checkpoint);
+    assert_eq!(due(&mut core), ["2 0002-00000000 last"]);
+    // The same notes again are nothing new.
+    feed(
+        &mut core,
+        [progress("2", Some("read")), begin(3), change(0), commit(3)],
+    );
+    assert_eq!(due(&mut core), ["3 0003-00000000 last"]);
+}
+
+#[test]
+fn a_snapshot_is_noted_between_its_rows() {
+    let mut core = fresh();
+    let Item::Begin(mut transaction) = begin(1) else {
+        unreachable!();
+    };
+    transaction.snapshot = true;
+    feed(&mut core, [Item::Begin(transaction), change(0), change(1)]);
+    feed(&mut core, [progress("1", Some("read to 1")), change(2)]);
+    // The next row waits until the note is stored, and the note until the rows in front of it are.
+    assert_eq!(due(&mut core), ["1 0001-00000000", "2 0001-00000001"]);
+    core.stored(1).unwrap();
+    assert!(core.checkpoint().is_none());
+    core.stored(2).unwrap();
+    let (checkpoint, _) = core.checkpoint().unwrap();
+    assert_eq!(
+        (checkpoint.seq, checkpoint.state.as_str()),
+        (2, "read to 1")
+    );
+    core.checkpointed(&checkpoint);
+    feed(&mut core, [commit(1)]);
+    assert_eq!(due(&mut core), ["3 0001-00000002 last"]);
 }

@@ -1,14 +1,12 @@
 //! Whether a connector that has run before can go on where it was.
 
 use adit_event::Position;
-use adit_pipeline::{Finding, Stored};
+use adit_pipeline::{Finding, SnapshotMode, Stored};
 
 use super::{Question, failed};
 use crate::error::SourceError;
 use crate::link::ReplicationLink;
-use crate::source::{
-    SnapshotMode, check_end, check_identity, check_publication, identify, parse_resume, place,
-};
+use crate::source::{check_end, check_identity, check_publication, identify, parse_resume, place};
 use crate::state::State;
 use crate::{publication, slot};
 

@@ -7,7 +7,7 @@ use super::{Found, Question, failed};
 use crate::error::SourceError;
 use crate::quote;
 use crate::slot::{self, Slot};
-use crate::source::SnapshotMode;
+use adit_pipeline::SnapshotMode;
 
 const SUBJECT: &str = "slot";
 

@@ -7,7 +7,7 @@ use adit_pipeline::Finding;
 use super::{Found, Question, some};
 use crate::error::SourceError;
 use crate::quote;
-use crate::source::SnapshotMode;
+use adit_pipeline::SnapshotMode;
 
 /// A table that the configuration names.
 struct Table {

@@ -4,38 +4,26 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use anyhow::{Context, Result, bail};
-use tokio_postgres::Client;
 
 use super::message::Row;
 use super::rebuilt::Rebuilt;
-use crate::workload::Table;
+use crate::workload::{Server, Session, Table};
 
 /// Differences that are told; more help nobody.
 const DIFFERENCES_TOLD: usize = 5;
 
 /// Compares a table with what the events add up to; the number of its rows.
-pub(super) async fn compare(client: &Client, table: &Table, rebuilt: &Rebuilt) -> Result<u64> {
-    // One statement at a time: setting and query would otherwise be one transaction, which is fine too.
-    client
-        .batch_execute("set intervalstyle = 'iso_8601'; set timezone = 'America/Caracas'")
-        .await?;
-    let columns: Vec<_> = table
-        .columns
-        .iter()
-        .map(|(name, sql)| format!("'{}', {sql}", name.replace('\'', "''")))
-        .collect();
-    let sql = format!(
-        "select jsonb_build_object({})::text from {}",
-        columns.join(", "),
-        table.sql
-    );
-    let rows = client
-        .query(&sql, &[])
+pub(super) async fn compare(server: Server<'_>, table: &Table, rebuilt: &Rebuilt) -> Result<u64> {
+    let dialect = server.dialect();
+    let mut session = Session::of(server, "checker").await?;
+    session.settle(dialect.reading()).await?;
+    let rows = session
+        .texts(&dialect.rows_as_json(table))
         .await
         .with_context(|| format!("reading {}", table.sql))?;
     let mut missing: HashMap<String, u64> = HashMap::new();
     for row in &rows {
-        let row: Row = serde_json::from_str(row.get(0))?;
+        let row: Row = serde_json::from_str(row)?;
         *missing.entry(serde_json::to_string(&row)?).or_default() += 1;
     }
     let mut extra = Vec::new();

@@ -6,10 +6,22 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::message::{Body, Message, Op, Row, Tx};
-use crate::workload::LEDGER;
+
+/// Where writers note what they committed.
+const LEDGER: &str = "ledger";
 
 /// What has been seen so far.
+///
+/// Up to the last row that a snapshot read, transactions may come between its rows: it was cut short, and went on later.
+/// Of these transactions only the tables are there that were read in part already.
 pub(super) struct History {
+    /// The number of the message with the last row that a snapshot read.
+    last_read: u64,
+    /// That message has not come yet.
+    in_snapshot: bool,
+    /// A snapshot was cut short before.
+    interrupted: bool,
+    seq: u64,
     /// `Adit-N` minus the message's number: always the same.
     offset: Option<u64>,
     position: String,
@@ -17,16 +29,20 @@ pub(super) struct History {
     ended: HashSet<String>,
     ledger: BTreeMap<i64, Counters>,
     streamed: Vec<String>,
+    /// Transactions that are nothing but a truncation, which no writer counts: in MySQL it is one of its own.
+    truncations: usize,
     processes: BTreeSet<String>,
 }
 
 /// Whose transactions are in.
 #[derive(Default)]
 struct Counters {
-    /// The last one, without a gap up to there.
+    /// The last one, without a gap up to there; as long as the snapshot is not complete, the last one that came beside it.
     last: i64,
-    /// Read by a snapshot, in any order; empty once it is complete.
+    /// Read by the snapshot, in any order, or come beside it; empty once it is complete.
     read: BTreeSet<i64>,
+    /// Read by the snapshot that is open.
+    read_here: BTreeSet<i64>,
 }
 
 /// A transaction, or a snapshot, whose last event has not come.
@@ -37,6 +53,8 @@ struct Open {
     events: u64,
     /// The changes that its writer counted.
     counted: Option<u64>,
+    /// It began with a truncation, where that is a transaction of its own.
+    truncation: bool,
 }
 
 /// The transactions of a whole stream.
@@ -48,14 +66,20 @@ pub(super) struct Seen {
 }
 
 impl History {
-    pub(super) fn new() -> Self {
+    /// For a stream of which this message has the last row that a snapshot read.
+    pub(super) fn new(last_read: u64) -> Self {
         Self {
+            last_read,
+            in_snapshot: true,
+            interrupted: false,
+            seq: 0,
             offset: None,
             position: String::new(),
             open: None,
             ended: HashSet::new(),
             ledger: BTreeMap::new(),
             streamed: Vec::new(),
+            truncations: 0,
             processes: BTreeSet::new(),
         }
     }
@@ -78,12 +102,19 @@ impl History {
         if !self.processes.contains(message.writer) {
             self.processes.insert(message.writer.to_owned());
         }
+        self.seq = message.seq;
+        self.in_snapshot = message.seq <= self.last_read;
         let body = &message.body;
         match (&body.tx, body.op) {
             (None, Op::Schema) => self.schema(body),
             (Some(tx), _) if body.op != Op::Schema => self.event(body, tx),
             _ => bail!("exactly the schema events are in no transaction"),
         }
+    }
+
+    /// Whether what comes need not follow from what came before: rows may come again, and changes before the rows.
+    pub(super) const fn is_lenient(&self) -> bool {
+        self.in_snapshot && self.interrupted
     }
 
     /// How many processes wrote to the stream.
@@ -99,7 +130,7 @@ impl History {
         let committed: i64 = self.ledger.values().map(|counters| counters.last).sum();
         let committed = usize::try_from(committed)?;
         let in_snapshot = committed
-            .checked_sub(self.streamed.len())
+            .checked_sub(self.streamed.len() - self.truncations)
             .context("more transactions than counters")?;
         Ok(Seen {
             in_snapshot,
@@ -115,9 +146,12 @@ impl History {
                 "a new snapshot inside a transaction"
             );
             self.open = None;
-            if body.table.as_deref() == Some(LEDGER.name) {
+            if body.table.as_deref() == Some(LEDGER) {
                 for counters in self.ledger.values_mut() {
-                    counters.read.clear();
+                    *counters = Counters {
+                        last: if self.in_snapshot { 0 } else { counters.last },
+                        ..Counters::default()
+                    };
                 }
             }
         }
@@ -129,6 +163,14 @@ impl History {
             body.source.snapshot == (body.op == Op::Read),
             "exactly the rows of a snapshot are of a snapshot"
         );
+        let in_snapshot = self.in_snapshot;
+        if in_snapshot && !body.source.snapshot {
+            self.interrupted = true;
+        }
+        let is_cut_short = |open: &mut Open| in_snapshot && open.snapshot && open.id != tx.id;
+        if self.open.take_if(is_cut_short).is_some() {
+            self.interrupted = true;
+        }
         let open = match &mut self.open {
             Some(open) => {
                 ensure!(
@@ -145,41 +187,52 @@ impl History {
                     "transaction {} was over already",
                     tx.id
                 );
+                if body.source.snapshot {
+                    for counters in self.ledger.values_mut() {
+                        counters.read_here.clear();
+                    }
+                }
                 self.open.insert(Open {
                     id: tx.id.to_owned(),
                     ts: tx.ts.to_owned(),
                     snapshot: body.source.snapshot,
                     events: 0,
                     counted: None,
+                    truncation: body.op == Op::Truncate && body.source.kind != "postgres",
                 })
             }
         };
         ensure!(
-            tx.seq == open.events,
+            tx.seq == open.events || in_snapshot && !open.snapshot,
             "it is event {} of its transaction, after {} others",
             tx.seq,
             open.events
         );
         open.events += 1;
-        if body.table.as_deref() == Some(LEDGER.name) {
+        if body.table.as_deref() == Some(LEDGER) {
             let row = body.after.as_ref().context("the ledger only grows")?;
             let counters = self.ledger.entry(number(row, "writer")?).or_default();
             let counter = number(row, "counter")?;
             if open.snapshot {
                 ensure!(
-                    counters.read.insert(counter),
+                    counters.read_here.insert(counter),
                     "the snapshot holds this row twice"
                 );
+                counters.read.insert(counter);
             } else {
+                let is_first = in_snapshot && counters.last == 0;
+                if in_snapshot {
+                    counters.read.insert(counter);
+                }
                 ensure!(
-                    counter == counters.last + 1,
+                    counter == counters.last + 1 || is_first,
                     "its writer's transaction {} comes behind {}",
                     counter,
                     counters.last
                 );
                 counters.last = counter;
                 ensure!(
-                    row.get("xid").and_then(Value::as_str) == Some(tx.id),
+                    row.get("xid").is_none_or(|xid| xid.as_str() == Some(tx.id)),
                     "its writer wrote it in another transaction"
                 );
                 ensure!(
@@ -200,7 +253,9 @@ impl History {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
-        if open.snapshot {
+        if open.snapshot && self.seq < self.last_read || !open.snapshot && self.in_snapshot {
+            // What it lacks comes with the last snapshot.
+        } else if open.snapshot {
             for (writer, counters) in &mut self.ledger {
                 let read = std::mem::take(&mut counters.read);
                 let dense = read.iter().zip(1..).all(|(counter, due)| *counter == due);
@@ -216,6 +271,10 @@ impl History {
                 );
                 counters.last = last;
             }
+        } else if open.truncation {
+            ensure!(open.events == 1, "a truncation together with other changes");
+            self.truncations += 1;
+            self.streamed.push(open.id.clone());
         } else {
             ensure!(
                 open.counted == Some(open.events - 1),
@@ -243,7 +302,9 @@ mod tests {
 
     /// What the checker says to a stream of these messages: `N POSITION BODY`, the body without its source.
     fn check(messages: &[&str]) -> Result<usize> {
-        let mut history = History::new();
+        let is_read = |message: &&str| message.contains(r#""op":"read""#);
+        let last_read = messages.iter().rposition(is_read);
+        let mut history = History::new(last_read.map_or(0, |index| index as u64 + 1));
         for (index, message) in messages.iter().enumerate() {
             let mut parts = message.splitn(3, ' ');
             let (n, position) = (parts.next().unwrap(), parts.next().unwrap());
@@ -346,10 +407,31 @@ mod tests {
         let second = format!("7 c {}", read(2, 1, true));
         let streamed = format!("8 d {}", ledger(9, 0, 2, 0));
         assert_eq!(check(&[&first, &again, &second, &streamed]).unwrap(), 1);
-        refused(
-            &[&first, &format!("6 b {}", read(2, 1, true))],
-            "in the midst",
-        );
+        let streamed = format!("6 b {}", ledger(9, 0, 2, 0));
+        refused(&[&first, &streamed], "in the midst");
         refused(&[&format!("5 a {}", read(1, 2, true))], "not all before it");
+    }
+
+    #[test]
+    fn a_snapshot_that_goes_on_has_all_that_came_before_its_end() {
+        let read = |id: u32, seq: u32, counter: u32, last: bool| {
+            format!(
+                r#""op":"read","table":"ledger","after":{{"writer":1,"counter":{counter},"changes":0,"xid":"1"}},"tx":{{"id":"s{id}","seq":{seq},"last":{last},"ts":"t"}}"#
+            )
+        };
+        // Of the third transaction only the ledger is there; the second one is read at last.
+        let cut = format!("5 a {}", read(1, 0, 1, false));
+        let beside = format!("6 b {}", ledger(3, 1, 3, 1));
+        let rest = format!("7 c {}", read(2, 0, 2, false));
+        let again = format!("8 d {}", read(2, 1, 3, true));
+        let streamed = format!("9 e {}", ledger(4, 0, 4, 0));
+        let messages = [&*cut, &beside, &rest, &again, &streamed];
+        assert_eq!(check(&messages).unwrap(), 1);
+        let end = format!("7 c {}", read(2, 0, 3, true));
+        refused(&[&cut, &beside, &end], "not all before it");
+        let twice = format!("8 d {}", read(2, 1, 2, true));
+        refused(&[&cut, &beside, &rest, &twice], "twice");
+        let lost = format!("9 e {}", ledger(5, 0, 5, 0));
+        refused(&[&cut, &beside, &rest, &again, &lost], "comes behind 3");
     }
 }

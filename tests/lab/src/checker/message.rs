@@ -8,6 +8,8 @@ use async_nats::jetstream;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::workload::EXTRA;
+
 /// A row, or the part of one that an event holds: values by column.
 pub(super) type Row = BTreeMap<String, Value>;
 
@@ -82,6 +84,33 @@ pub(super) struct Source<'a> {
     pub(super) snapshot: bool,
 }
 
+impl Body<'_> {
+    /// Takes the column [`EXTRA`] out of everything that has it: whether that is all, or nothing; none if
+    /// there is nothing that might.
+    pub(super) fn take_extra(&mut self) -> Result<Option<bool>> {
+        let mut found = Vec::new();
+        for row in [&mut self.before, &mut self.after].into_iter().flatten() {
+            let value = row.remove(EXTRA);
+            ensure!(
+                value.as_ref().is_none_or(Value::is_null),
+                "a value in column {EXTRA}: {value:?}"
+            );
+            found.push(value.is_some());
+        }
+        if let Some(columns) = &mut self.columns {
+            let before = columns.len();
+            columns.retain(|column| column.name != EXTRA);
+            found.push(columns.len() < before);
+        }
+        let first = found.first().copied();
+        ensure!(
+            found.iter().all(|one| Some(*one) == first),
+            "one row has column {EXTRA}, the other has not"
+        );
+        Ok(first)
+    }
+}
+
 impl<'a> Message<'a> {
     pub(super) fn parse(raw: &'a jetstream::Message) -> Result<Self> {
         let headers = raw.headers.as_ref().context("it has no headers")?;
@@ -112,7 +141,7 @@ impl<'a> Message<'a> {
             ..
         } = &self.body;
         ensure!(
-            source.connector == connector && source.kind == "postgres",
+            source.connector == connector,
             "it is of {:?}, {:?}",
             source.connector,
             source.kind

@@ -14,6 +14,10 @@ pub(super) struct Rebuilt {
     rows: HashMap<String, (String, u64)>,
     /// Whether the table's shape has been told.
     described: bool,
+    /// Whether the shape has the column that comes and goes.
+    extra: bool,
+    /// Whether rows may come again, and changes before the rows.
+    lenient: bool,
 }
 
 impl Rebuilt {
@@ -22,6 +26,8 @@ impl Rebuilt {
             table,
             rows: HashMap::new(),
             described: false,
+            extra: false,
+            lenient: false,
         }
     }
 
@@ -30,11 +36,25 @@ impl Rebuilt {
         &self.rows
     }
 
-    /// Takes the next event of the table.
-    pub(super) fn apply(&mut self, body: &Body<'_>) -> Result<()> {
+    /// Takes the next event of the table, and whether it had the column that comes and goes. A lenient reader takes rows
+    /// that are there, and changes of rows that are not.
+    pub(super) fn apply(
+        &mut self,
+        body: &Body<'_>,
+        extra: Option<bool>,
+        lenient: bool,
+    ) -> Result<()> {
+        self.lenient = lenient && !self.table.key.is_empty();
+        if body.op == Op::Schema {
+            self.extra = extra == Some(true);
+        }
         ensure!(
             self.described || body.op == Op::Schema,
             "it comes before its table's schema"
+        );
+        ensure!(
+            extra.is_none_or(|extra| extra == self.extra),
+            "its columns are not those of its table's schema"
         );
         match body.op {
             Op::Schema => self.describe(body),
@@ -105,13 +125,14 @@ impl Rebuilt {
         // Without an old row the key has not changed.
         let old = self.remove(body.before.as_ref().unwrap_or(after))?;
         let mut row = after.clone();
-        if !body.absent.is_empty() {
+        if let Some(old) = old.filter(|_| !body.absent.is_empty()) {
             let mut old: Row = serde_json::from_str(&old)?;
             for name in &body.absent {
-                let value = old
-                    .remove(name)
-                    .context("an absent column that never was")?;
-                row.insert(name.clone(), value);
+                let value = old.remove(name).context("an absent column that never was");
+                match value {
+                    Err(_) if self.lenient => {}
+                    value => drop(row.insert(name.clone(), value?)),
+                }
             }
         }
         self.insert(&row)
@@ -120,6 +141,10 @@ impl Rebuilt {
     fn insert(&mut self, row: &Row) -> Result<()> {
         let key = self.key_of(row)?;
         let text = serde_json::to_string(row)?;
+        if self.lenient {
+            self.rows.insert(key, (text, 1));
+            return Ok(());
+        }
         let (found, count) = self.rows.entry(key).or_insert_with(|| (text, 0));
         ensure!(
             *count == 0 || self.table.key.is_empty(),
@@ -130,8 +155,11 @@ impl Rebuilt {
     }
 
     /// Removes the row that `old` names, which must be `old` where the log holds whole old rows.
-    fn remove(&mut self, old: &Row) -> Result<String> {
+    fn remove(&mut self, old: &Row) -> Result<Option<String>> {
         let key = self.key_of(old)?;
+        if self.lenient {
+            return Ok(self.rows.remove(&key).map(|(text, _)| text));
+        }
         let Some((text, count)) = self.rows.get_mut(&key) else {
             bail!("there is no such row");
         };
@@ -141,10 +169,9 @@ impl Rebuilt {
         }
         *count -= 1;
         if *count > 0 {
-            return Ok(text.clone());
+            return Ok(Some(text.clone()));
         }
-        let (_, (text, _)) = self.rows.remove_entry(&key).context("it was there")?;
-        Ok(text)
+        Ok(self.rows.remove(&key).map(|(text, _)| text))
     }
 
     /// The text that tells a row from others.
@@ -192,16 +219,23 @@ impl Rebuilt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::TABLES;
+    use crate::workload::Dialect;
 
     /// Applies events, which have only what is special about them, to the table `accounts`, whose key is `id`.
     fn apply(name: &str, events: &[&str]) -> Result<usize> {
-        let table = TABLES.iter().find(|table| table.name == name).unwrap();
+        let table = Dialect::Postgres
+            .tables()
+            .iter()
+            .find(|table| table.name == name)
+            .unwrap();
         let mut rebuilt = Rebuilt::new(table);
         rebuilt.described = true;
         for event in events {
             let source = r#""source":{"connector":"c","kind":"postgres","pos":"p"}"#;
-            rebuilt.apply(&serde_json::from_str(&format!("{{{event},{source}}}"))?)?;
+            let event = format!("{{{event},{source}}}");
+            let mut body: Body<'_> = serde_json::from_str(&event)?;
+            let extra = body.take_extra()?;
+            rebuilt.apply(&body, extra, false)?;
         }
         Ok(rebuilt.rows.len())
     }
@@ -237,6 +271,19 @@ mod tests {
         assert_eq!(apply("parts", &[insert, update, update]).unwrap(), 1);
         let unnamed = r#""op":"update","key":{"code":"x"},"after":{"code":"x","stock":2}"#;
         assert!(apply("parts", &[insert, unnamed]).is_err());
+    }
+
+    #[test]
+    fn a_column_is_in_the_rows_while_the_schema_has_it() {
+        let with =
+            r#""op":"insert","key":{"id":1},"after":{"id":1,"title":"a","body":"b","extra":null}"#;
+        let error = apply("documents", &[with]).unwrap_err().to_string();
+        assert!(error.contains("its table's schema"), "{error}");
+        let columns =
+            r#"[{"name":"extra"},{"name":"id","key":0},{"name":"title"},{"name":"body"}]"#;
+        let schema = format!(r#""op":"schema","columns":{columns}"#);
+        assert_eq!(apply("documents", &[&schema, with]).unwrap(), 1);
+        assert!(apply("documents", &[&schema, ONE]).is_err());
     }
 
     #[test]

@@ -4,17 +4,19 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use adit_lab::{Daemon, Nats, Postgres, nats, pg, wait_for};
+use adit_lab::{Daemon, Mysql, Nats, Postgres, mysql, nats, pg, wait_for};
 use anyhow::{Context, Result, bail};
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use futures_util::StreamExt as _;
+use futures_util::stream::select_all;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::cargo::{self, Profile};
 use crate::demo::line::Event;
-use crate::demo::shop::{self, Shop};
+use crate::demo::shop::{self, MysqlBooks, PostgresBooks};
 
 /// Time for adit to publish something; a crowded machine needs some of it.
 const FIRST_WITHIN: Duration = Duration::from_secs(60);
@@ -25,7 +27,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// How often somebody looks whether adit still runs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-const STREAM: &str = "CDC_SHOP";
+/// The connectors' names, and their streams.
+const SHOPS: [(&str, &str); 2] = [("shop", "CDC_SHOP"), ("branch", "CDC_BRANCH")];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -38,9 +41,23 @@ pub(crate) struct Arguments {
     /// The major version of PostgreSQL: 13, 15, 17, 18
     #[arg(long, default_value = "17")]
     pg: pg::Version,
+    /// MySQL or MariaDB: mysql-9.7, mariadb-10.5, mariadb-10.11, mariadb-11.8; or none
+    #[arg(long, default_value = "mysql-9.7", value_parser = branch)]
+    mysql: Branch,
     /// The version of NATS: 2.10, 2.12, 2.15
     #[arg(long, default_value = "2.15")]
     nats: nats::Version,
+}
+
+/// The server of the shop's branch, if there is to be one.
+#[derive(Debug, Clone, Copy)]
+struct Branch(Option<mysql::Version>);
+
+/// What runs.
+struct Servers {
+    postgres: Postgres,
+    mysql: Option<Mysql>,
+    nats: Nats,
 }
 
 /// What arrived.
@@ -53,25 +70,36 @@ struct Arrived {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     println!("building adit (debug: quick to build, not quick to run) …");
     let program = cargo::build("adit", Profile::Debug)?;
+    let and_mysql = match arguments.mysql.0 {
+        Some(version) => format!(", {version}"),
+        None => String::new(),
+    };
     println!(
-        "starting PostgreSQL {} and NATS {}; the first time they are fetched …",
+        "starting PostgreSQL {}{and_mysql} and NATS {}; the first time they are fetched …",
         arguments.pg, arguments.nats
     );
-    let postgres = Postgres::start(arguments.pg).await?;
-    let nats = Nats::start(arguments.nats).await?;
-    let shop = Shop::open(&postgres).await?;
+    let servers = Servers {
+        postgres: Postgres::start(arguments.pg).await?,
+        mysql: match arguments.mysql.0 {
+            Some(version) => Some(Mysql::start(version).await.context(
+                "MySQL and MariaDB come from Debian's packages; --mysql none does without them",
+            )?),
+            None => None,
+        },
+        nats: Nats::start(arguments.nats).await?,
+    };
+    let shop = PostgresBooks::open(&servers.postgres).await?;
+    let branch = match &servers.mysql {
+        Some(mysql) => Some(MysqlBooks::open(mysql).await?),
+        None => None,
+    };
     let mut adit = Daemon::new(
         "demo",
         &program,
         &["run", "--config", "adit.toml", "--log-format", "text"],
     )?;
     let configuration = adit.folder().join("adit.toml");
-    let text = format!(
-        "[[connector]]\nname = \"shop\"\nsource.url = \"{}\"\nnats.url = \"{}\"\n",
-        postgres.url(shop::DATABASE),
-        nats.url()
-    );
-    fs::write(&configuration, text)
+    fs::write(&configuration, servers.configuration())
         .with_context(|| format!("cannot write {}", configuration.display()))?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -85,12 +113,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     adit.start()?;
     tokio::select! {
         () = &mut stopped => return Ok(()),
-        opened = introduce(&arguments, &postgres, &nats, &mut adit) => opened?,
+        opened = introduce(&arguments, &servers, &mut adit) => opened?,
     }
-    let mut events = events(&nats).await?;
+    let mut streams = Vec::new();
+    for (_, stream) in servers.shops() {
+        streams.push(events(&servers.nats, stream).await?);
+    }
+    let mut events = select_all(streams);
     let mut arrived = Arrived::default();
     let closing = CancellationToken::new();
-    let business = tokio::spawn(shop.run(closing.clone()));
+    let mut business = JoinSet::new();
+    business.spawn(shop::run(shop, closing.clone()));
+    if let Some(branch) = branch {
+        business.spawn(shop::run(branch, closing.clone()));
+    }
     let end = arguments.time.map(|time| Instant::now() + time);
     let mut look = interval(LOOK_EVERY);
     loop {
@@ -99,20 +135,23 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             () = at(end) => break,
             _ = look.tick() => {
                 alive(&mut adit)?;
-                if business.is_finished() {
-                    break;
-                }
+            }
+            Some(ended) = business.join_next() => {
+                ended.context("a shop panicked")??;
             }
             message = events.next() => show(message, &mut arrived, &arguments)?,
         }
     }
     closing.cancel();
-    let changes = business.await.context("the shop panicked")??;
+    let mut changes = 0;
+    while let Some(ended) = business.join_next().await {
+        changes += ended.context("a shop panicked")??;
+    }
     let late = Instant::now() + LAST_WITHIN;
     while arrived.changes < changes {
         let Ok(message) = timeout_at(late, events.next()).await else {
             bail!(
-                "the shop changed {changes} rows and only {} events of them arrived; adit says:\n{}",
+                "the shops changed {changes} rows and only {} events of them arrived; adit says:\n{}",
                 arrived.changes,
                 adit.log()
             );
@@ -123,52 +162,96 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     if !status.success() {
         bail!("adit ended with {status}:\n{}", adit.log());
     }
-    drop((events, adit, nats, postgres));
+    drop((events, adit, servers));
     conclude(changes, &arrived);
     Ok(())
 }
 
-/// Waits for adit to publish something, and tells what runs where.
-async fn introduce(
-    arguments: &Arguments,
-    postgres: &Postgres,
-    nats: &Nats,
-    adit: &mut Daemon,
-) -> Result<()> {
-    let jetstream = nats.jetstream().await?;
-    let first = async || {
-        if adit.exited()?.is_some() {
-            return Ok(true);
+impl Servers {
+    /// The connectors and their streams.
+    fn shops(&self) -> &'static [(&'static str, &'static str)] {
+        let count = if self.mysql.is_some() { 2 } else { 1 };
+        SHOPS.get(..count).unwrap_or(&SHOPS)
+    }
+
+    /// The databases: for adit, and how a person looks into them.
+    fn databases(&self) -> Vec<(String, String)> {
+        let url = self.postgres.url(shop::DATABASE);
+        let look = format!("PostgreSQL   psql {url}");
+        let mut all = vec![(url, look)];
+        if let Some(mysql) = &self.mysql {
+            let name = if mysql.version().is_maria() {
+                "MariaDB"
+            } else {
+                "MySQL"
+            };
+            let look = format!(
+                "{name:11}  mysql --socket={} --user=root {}",
+                mysql.socket().display(),
+                shop::DATABASE
+            );
+            all.push((mysql.url(shop::DATABASE), look));
         }
-        let stream = jetstream.get_stream(STREAM).await?;
-        // What is there already comes first, so that whatever changes from now on is a change to adit too.
-        Ok(stream.cached_info().state.messages > 0)
-    };
-    let waited = wait_for("adit's first event", FIRST_WITHIN, first).await;
-    alive(adit)?;
-    waited.with_context(|| format!("adit says:\n{}", adit.log()))?;
+        all
+    }
+
+    /// What adit is told.
+    fn configuration(&self) -> String {
+        let nats = self.nats.url();
+        let shops = self.shops().iter().zip(self.databases());
+        let connectors = shops.map(|((name, _), (url, _))| {
+            format!(
+                "[[connector]]\nname = \"{name}\"\nsource.url = \"{url}\"\nnats.url = \"{nats}\"\n"
+            )
+        });
+        connectors.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Waits for adit to publish something of each shop, and tells what runs where.
+async fn introduce(arguments: &Arguments, servers: &Servers, adit: &mut Daemon) -> Result<()> {
+    let jetstream = servers.nats.jetstream().await?;
+    for (name, stream) in servers.shops() {
+        let first = async || {
+            if adit.exited()?.is_some() {
+                return Ok(true);
+            }
+            let stream = jetstream.get_stream(*stream).await?;
+            // What is there already comes first, so that whatever changes from now on is a change to adit too.
+            Ok(stream.cached_info().state.messages > 0)
+        };
+        let waited = wait_for(&format!("the first event of {name}"), FIRST_WITHIN, first).await;
+        alive(adit)?;
+        waited.with_context(|| format!("adit says:\n{}", adit.log()))?;
+    }
     let ending = match arguments.time {
         Some(time) => format!("ends after {time:?}, or with Ctrl-C"),
         None => "ends with Ctrl-C".to_owned(),
     };
+    let databases = servers.databases();
+    let looks: Vec<_> = databases.iter().map(|(_, look)| look.as_str()).collect();
+    let business = match servers.mysql {
+        Some(_) => "A small shop does business, and a branch whose books are in another database.",
+        None => "A small shop does business.",
+    };
     println!(
         "
-  PostgreSQL   psql {}
-  NATS         nats --server {} subscribe --stream {STREAM} 'cdc.shop.>'
+  {}
+  NATS         nats --server {} subscribe 'cdc.>'
   adit         its log is {}
 
-A small shop does business. Change a row yourself, and see it arrive. All of this {ending}.
+{business} Change a row yourself, and see it arrive. All of this {ending}.
 ",
-        postgres.url(shop::DATABASE),
-        nats.url(),
+        looks.join("\n  "),
+        servers.nats.url(),
         adit.log_path().display()
     );
     Ok(())
 }
 
-/// The events in the stream from the first one on, as any consumer gets them.
-async fn events(nats: &Nats) -> Result<Ordered> {
-    let stream = nats.jetstream().await?.get_stream(STREAM).await?;
+/// The events in a stream from the first one on, as any consumer gets them.
+async fn events(nats: &Nats, stream: &str) -> Result<Ordered> {
+    let stream = nats.jetstream().await?.get_stream(stream).await?;
     let consumer = stream.create_consumer(OrderedConfig::default()).await?;
     Ok(consumer.messages().await?)
 }
@@ -198,10 +281,10 @@ fn show<E: std::error::Error + Send + Sync + 'static>(
 fn conclude(changes: u64, arrived: &Arrived) {
     println!(
         "
-The shop changed {changes} rows; {} events of changes arrived, after {} of shapes and rows that were there before.
+The shops changed {changes} rows; {} events of changes arrived, after {} of shapes and rows that were there before.
 Everything is stopped and removed.
 
-Your own servers: PostgreSQL with wal_level = logical, NATS with JetStream.
+Your own servers: PostgreSQL with wal_level = logical, MySQL or MariaDB (mysql://, mariadb://); NATS with JetStream.
   cargo install --path .
   adit tail postgres://USER:PASSWORD@HOST:5432/DATABASE      just look; leaves nothing behind
   adit run --source postgres://USER:PASSWORD@HOST:5432/DATABASE --nats nats://HOST:4222",
@@ -222,6 +305,14 @@ async fn at(end: Option<Instant>) {
     match end {
         Some(end) => sleep_until(end).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Reads the version of a server, or `none`.
+fn branch(text: &str) -> Result<Branch> {
+    match text {
+        "none" => Ok(Branch(None)),
+        version => Ok(Branch(Some(version.parse()?))),
     }
 }
 

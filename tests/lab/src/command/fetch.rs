@@ -1,4 +1,4 @@
-use adit_lab::{nats, pg};
+use adit_lab::{mysql, nats, pg};
 use anyhow::Result;
 
 /// Fetches every server of the lab.
@@ -7,6 +7,10 @@ pub(crate) fn run() -> Result<()> {
         let folder = version.fetch()?;
         println!("postgres {version}: {}", folder.display());
     }
+    for version in mysql::VERSIONS {
+        println!("{version}: {}", version.fetch()?.display());
+    }
+    println!("logs of old servers: {}", mysql::old_logs()?.display());
     for version in nats::VERSIONS {
         let program = version.fetch()?;
         println!("nats {version}: {}", program.display());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use adit_lab::{Detached, Nats, Postgres, nats, pg};
+use adit_lab::{Detached, Mysql, Nats, Postgres, mysql, nats, pg};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// The version of NATS: 2.10, 2.12, 2.15
     #[arg(long, default_value = "2.12")]
     nats: nats::Version,
+    /// The version of MySQL or MariaDB: mysql-5.6, mysql-9.7, mariadb-10.5, mariadb-10.11, mariadb-11.8
+    #[arg(long, default_value = "mysql-9.7")]
+    mysql: mysql::Version,
     /// Keep them only until this command ends (Ctrl-C, or any other way)
     #[arg(long)]
     hold: bool,
@@ -27,12 +30,15 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Server {
     Postgres,
+    /// MySQL or MariaDB
+    Mysql,
     Nats,
 }
 
 /// A server that was started.
 enum Started {
     Postgres(Box<Postgres>),
+    Mysql(Box<Mysql>),
     Nats(Nats),
 }
 
@@ -41,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     for server in &arguments.servers {
         let started = match server {
             Server::Postgres => Started::Postgres(Box::new(Postgres::start(arguments.pg).await?)),
+            Server::Mysql => Started::Mysql(Box::new(Mysql::start(arguments.mysql).await?)),
             Server::Nats => Started::Nats(Nats::start(arguments.nats).await?),
         };
         println!("{started}");
@@ -62,6 +69,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
 fn leave(started: Started) -> Result<()> {
     let left = match started {
         Started::Postgres(server) => server.detach()?,
+        Started::Mysql(server) => server.detach()?,
         Started::Nats(server) => server.detach()?,
     };
     if let Err(error) = remember(&left) {
@@ -81,6 +89,14 @@ impl fmt::Display for Started {
                 server.url("postgres"),
                 server.folder(),
             ),
+            Self::Mysql(server) => {
+                let (version, url) = (server.version(), server.url(""));
+                return write!(
+                    f,
+                    "{version}: {url} (files in {})",
+                    server.folder().display()
+                );
+            }
             Self::Nats(server) => (
                 "nats",
                 server.version().to_string(),

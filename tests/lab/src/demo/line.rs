@@ -22,7 +22,13 @@ pub(crate) struct Event<'a> {
     #[serde(borrow)]
     columns: Option<Vec<&'a RawValue>>,
     tx: Option<Tx<'a>>,
+    source: Source<'a>,
     ts: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Source<'a> {
+    kind: Cow<'a, str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,8 +104,9 @@ impl fmt::Display for Line<'_> {
             _ => ("\x1b[2m", "\x1b[0m"),
         };
         let line = format!(
-            "{}  {on}{:8}{off}  {:11}  {:18}  {}",
+            "{}  {:8}  {on}{:8}{off}  {:11}  {:18}  {}",
             self.event.time(),
+            self.event.source.kind,
             self.event.op,
             self.event.table,
             self.event.key(),
@@ -118,25 +125,25 @@ mod tests {
         let body = br#"{"op":"insert","schema":"public","table":"order_lines","key":{"order_id":7,"line":1},
             "before":null,"after":{"order_id":7,"line":1,"price":"4.50"},
             "tx":{"id":"748","seq":0,"last":true,"ts":"2026-11-23T13:37:00.123456Z"},
-            "source":{},"ts":"2026-11-23T13:37:00.125001Z"}"#;
+            "source":{"kind":"mysql"},"ts":"2026-11-23T13:37:00.125001Z"}"#;
         let event = Event::parse(body).unwrap();
         assert!(event.is_change());
         assert_eq!(
             event.line(false).to_string(),
-            r#"13:37:00.123  insert    order_lines  line=1 order_id=7   {"order_id":7,"line":1,"price":"4.50"}"#
+            r#"13:37:00.123  mysql     insert    order_lines  line=1 order_id=7   {"order_id":7,"line":1,"price":"4.50"}"#
         );
         assert!(event.line(true).to_string().contains("\x1b[32minsert"));
     }
 
     #[test]
     fn a_shape_shows_how_many_columns_there_are_and_a_long_row_its_beginning() {
-        let body = br#"{"op":"schema","schema":"public","table":"t","columns":[{},{}],"ts":"2026-11-23T13:37:00.125001Z"}"#;
+        let body = br#"{"op":"schema","schema":"public","table":"t","columns":[{},{}],"source":{"kind":"postgres"},"ts":"2026-11-23T13:37:00.125001Z"}"#;
         let event = Event::parse(body).unwrap();
         assert!(!event.is_change());
         assert!(event.line(false).to_string().ends_with("2 columns"));
 
         let body = format!(
-            r#"{{"op":"delete","table":"t","key":null,"after":{{"a":"{}"}},"ts":""}}"#,
+            r#"{{"op":"delete","table":"t","key":null,"after":{{"a":"{}"}},"source":{{"kind":"postgres"}},"ts":""}}"#,
             "é".repeat(200)
         );
         let line = Event::parse(body.as_bytes())

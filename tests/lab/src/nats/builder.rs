@@ -1,12 +1,14 @@
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Nats, Version};
+use super::{CONF, Nats, STORE, Version};
 use crate::folder;
 use crate::port::Port;
 use crate::process::{Launch, Process};
-use crate::program::blocking;
+use crate::program::{blocking, run};
 
 /// Ports tried when a start fails because somebody took the port between our look and the server's.
 const PORTS_MAX: u32 = 5;
@@ -15,17 +17,30 @@ const PORTS_MAX: u32 = 5;
 #[derive(Debug, Clone)]
 pub struct Builder {
     version: Version,
+    name: String,
     conf: String,
     jetstream: Option<String>,
+    store: Option<PathBuf>,
+    disk: Option<u64>,
 }
 
 impl Builder {
     pub(super) fn new(version: Version) -> Self {
         Self {
             version,
+            name: "lab".to_owned(),
             conf: String::new(),
             jetstream: Some(String::new()),
+            store: None,
+            disk: None,
         }
+    }
+
+    /// Gives the server a name, by which those of a cluster know each other.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
     }
 
     /// Adds text to the server's configuration: users, permissions, `tls { … }`, limits.
@@ -49,6 +64,20 @@ impl Builder {
     #[must_use]
     pub fn without_jetstream(mut self) -> Self {
         self.jetstream = None;
+        self
+    }
+
+    /// Begins with a copy of what a stopped server holds; see [`Nats::store`].
+    #[must_use]
+    pub fn copy_of(mut self, store: &Path) -> Self {
+        self.store = Some(store.to_owned());
+        self
+    }
+
+    /// Gives its store a disk of so many bytes. Needs the right to mount: root has it.
+    #[must_use]
+    pub fn disk(mut self, bytes: u64) -> Self {
+        self.disk = Some(bytes);
         self
     }
 
@@ -78,16 +107,25 @@ impl Builder {
         let folder = folder::fresh_run_path(&format!("nats-{}", self.version))?;
         let process = Process::guard(folder.clone())?;
         let port = Port::reserve()?;
-        let mut text = format!("listen: {}\nserver_name: lab\n", port.addr());
+        let mut text = format!("listen: {}\nserver_name: {:?}\n", port.addr(), self.name);
+        let store = folder.join(STORE);
+        if let Some(bytes) = self.disk {
+            process.add_disk(&store, bytes)?;
+        }
+        if let Some(other) = &self.store {
+            run(
+                Command::new("cp").arg("-a").arg(other).arg(&store),
+                "install GNU coreutils",
+            )?;
+        }
         if let Some(more) = &self.jetstream {
-            let store = folder.join("jetstream");
             text.push_str(&format!(
                 "jetstream {{\nstore_dir: {:?}\n{more}}}\n",
                 store.display().to_string()
             ));
         }
         text.push_str(&self.conf);
-        let conf = folder.join("nats.conf");
+        let conf = folder.join(CONF);
         fs::write(&conf, text).with_context(|| format!("cannot write {}", conf.display()))?;
         Ok(Nats {
             version: self.version,

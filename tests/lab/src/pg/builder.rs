@@ -25,6 +25,8 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     access_rules: Vec<String>,
     tls: Option<Names>,
+    /// The data folder to begin with; none: an empty database.
+    copy_of: Option<PathBuf>,
 }
 
 impl Builder {
@@ -47,7 +49,24 @@ impl Builder {
                 .collect(),
             access_rules: Vec::new(),
             tls: None,
+            copy_of: None,
         }
+    }
+
+    /// Makes it a standby of a server of the same version, which must be stopped while this one is started for the first time.
+    /// It streams through the physical slot of that name, which is also the name by which the primary knows it.
+    #[must_use]
+    pub fn standby_of(mut self, primary: &Postgres, slot: &str) -> Self {
+        let addr = primary.addr();
+        let conninfo = format!(
+            "host={} port={} user=postgres dbname=postgres application_name={slot}",
+            addr.ip(),
+            addr.port()
+        );
+        self.copy_of = Some(primary.data_dir());
+        self.conf("primary_conninfo", &conninfo)
+            .conf("primary_slot_name", slot)
+            .conf("hot_standby_feedback", "on")
     }
 
     /// Sets a parameter of `postgresql.conf`; the last value wins. The value is given without quotes.
@@ -96,7 +115,10 @@ impl Builder {
     fn prepare(self) -> Result<Postgres> {
         let programs = self.version.fetch()?.join("bin");
         let user = user::for_postgres()?;
-        let template = template(self.version, &programs, user)?;
+        let template = match &self.copy_of {
+            Some(data) => data.clone(),
+            None => template(self.version, &programs, user)?,
+        };
         let folder = folder::fresh_run_path(&format!("pg-{}", self.version))?;
         let process = Process::guard(folder.clone())?;
         own(&folder, user)?;
@@ -117,6 +139,16 @@ impl Builder {
             None => (None, None),
         };
         self.configure(&data, &folder, &port, pair.as_ref())?;
+        if self.copy_of.is_some() {
+            // Slots are a server's own.
+            let slots = data.join("pg_replslot");
+            fs::remove_dir_all(&slots).context("cannot empty pg_replslot")?;
+            fs::create_dir(&slots).context("cannot empty pg_replslot")?;
+            own(&slots, user)?;
+            let signal = data.join("standby.signal");
+            fs::write(&signal, "").context("cannot write standby.signal")?;
+            own(&signal, user)?;
+        }
         Ok(Postgres {
             version: self.version,
             process,

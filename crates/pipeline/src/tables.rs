@@ -56,6 +56,17 @@ impl TableFilter {
         })
     }
 
+    /// The globs as they were given.
+    #[must_use]
+    pub fn globs(&self) -> Vec<String> {
+        let rules = self.rules.iter();
+        let written = rules.map(|rule| {
+            let not = if rule.include { "" } else { "!" };
+            format!("{not}{}", rule.glob)
+        });
+        written.collect()
+    }
+
     /// Whether a table is captured.
     #[must_use]
     pub fn matches(&self, schema: &str, table: &str) -> bool {
