@@ -68,6 +68,15 @@ pub enum SourceError {
         /// How long it was waited.
         seconds: u64,
     },
+    /// A query of the catalogue was not answered.
+    #[error(
+        "the server did not tell the columns of a table within {seconds} seconds; the connection is given up. If it comes \
+         again, see in the server's list of processes what holds the table"
+    )]
+    NoAnswer {
+        /// How long it was waited.
+        seconds: u64,
+    },
     /// Another replica has our number.
     #[error(
         "the server gave the binary log to another replica with the same server id {server_id}: two readers with one \
@@ -298,6 +307,7 @@ impl Classify for SourceError {
             }
             Self::StreamEnded
             | Self::Silent { .. }
+            | Self::NoAnswer { .. }
             | Self::ServerIdTaken { .. }
             | Self::XaOpen { .. }
             | Self::NoAnchor { .. }

@@ -1,11 +1,13 @@
 //! What the stream learns about tables: from the catalogue, and from what is done to them.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use adit_binlog::Coordinates;
 use adit_binlog::decoder::Answer;
 use adit_binlog::statement::{Ddl, DdlKind};
 use adit_pipeline::SnapshotMode;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::{Stop, Stream};
@@ -19,6 +21,9 @@ use crate::state::TableName;
 
 /// Tables of which the catalogue is held in memory at the same time.
 const TABLES_AT_ONCE: usize = 200;
+/// How long the catalogue may take to answer: it may be busy, or wait for a table that somebody alters. Longer, and the
+/// connection counts as lost; the log is not read meanwhile, so that nobody else would find out.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 impl Stream<'_> {
     /// What the decoder is told about a table.
@@ -163,16 +168,29 @@ impl Stream<'_> {
     /// Asks the catalogue, on a connection that is opened again if it broke since it was last used.
     async fn catalogued(&mut self, name: &TableName) -> Result<Option<Catalogued>, SourceError> {
         let was_open = self.sql.is_some();
-        let link = self.sql().await?;
-        match table_info(link, name).await {
+        match self.ask_catalogue(name).await {
             Err(error) if was_open => {
                 debug!(%error, "the connection for queries is opened again");
-                self.sql = None;
-                let link = self.sql().await?;
-                table_info(link, name).await
+                self.ask_catalogue(name).await
             }
             found => found,
         }
+    }
+
+    /// A connection that gave no answer is not used again.
+    async fn ask_catalogue(&mut self, name: &TableName) -> Result<Option<Catalogued>, SourceError> {
+        let asked = async {
+            let link = self.sql().await?;
+            table_info(link, name).await
+        };
+        let seconds = ANSWERS_WITHIN.as_secs();
+        let found = timeout(ANSWERS_WITHIN, asked)
+            .await
+            .unwrap_or(Err(SourceError::NoAnswer { seconds }));
+        if found.is_err() {
+            self.sql = None;
+        }
+        found
     }
 
     pub(super) async fn sql(&mut self) -> Result<&mut MysqlLink, SourceError> {
