@@ -213,7 +213,8 @@ fn published(events: &[Published], strict: bool) -> Rows {
         if is_keyed {
             assert!(
                 !strict || *count == 1,
-                "a row that is there already: {body}"
+                "a row that is there already: {body}; of that table there were {:#?}",
+                about(events, table, &body["key"])
             );
             *count = 1;
         }
