@@ -82,7 +82,7 @@ async fn half_open(kind: Kind) -> Result<()> {
     stage.wait_for_progress(WITHIN).await?;
     // As after a firewall forgot the connection: nobody is told that it is over.
     stage.to_nats.pause();
-    says(&stage, "publishing was interrupted").await?;
+    stage.says("publishing was interrupted", WITHIN).await?;
     stage.to_nats.resume();
     stage.wait_for_progress(WITHIN).await?;
     if kind != pg::Version::V17.into() {
@@ -91,7 +91,9 @@ async fn half_open(kind: Kind) -> Result<()> {
         wait_for("the stream", WITHIN, async || stage.is_streaming().await).await?;
         stage.wait_for_progress(WITHIN).await?;
         stage.to_database.pause();
-        says(&stage, "reading the database's log failed").await?;
+        stage
+            .says("reading the database's log failed", WITHIN)
+            .await?;
         stage.to_database.resume();
         stage.wait_for_progress(WITHIN).await?;
     }
@@ -99,14 +101,6 @@ async fn half_open(kind: Kind) -> Result<()> {
     stage.stop_adit().await?;
     stage.check().await?;
     Ok(())
-}
-
-/// Waits until adit says something that it has not said before.
-async fn says(stage: &Stage, text: &str) -> Result<()> {
-    let count = || stage.adit.log().matches(text).count();
-    let before = count();
-    let said = wait_for(text, WITHIN, async || Ok(count() > before)).await;
-    said.with_context(|| format!("adit says:\n{}", stage.adit.log()))
 }
 
 async fn slow(kind: Kind) -> Result<()> {
